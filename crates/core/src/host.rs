@@ -1,0 +1,109 @@
+//! The narrow door to a host: look, and do one stage. Linux stands behind it (crate `raum-kernel`), or a model in memory
+//! ([`crate::model`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::lab::Proto;
+use crate::name::{IfName, LabName, NsId, NsName};
+use crate::plan::Op;
+use crate::state::{State, Sysctl};
+
+/// What an observer is to look at: everything with the lab's mark, and these names whoever has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The lab.
+    pub lab: LabName,
+    /// Namespaces that the lab wants: told as foreign if they exist without the mark.
+    pub namespaces: BTreeSet<NsName>,
+    /// Interfaces that the lab wants on the host: told as foreign if they exist without the mark.
+    pub host_links: BTreeSet<IfName>,
+    /// Sysctls to read, where the namespace exists. A key that does not exist (its interface is gone) is left out.
+    pub sysctls: BTreeSet<(NsId, Sysctl)>,
+}
+
+impl Scope {
+    /// Only what carries the lab's mark.
+    #[must_use]
+    pub fn of(lab: &LabName) -> Self {
+        Self { lab: lab.clone(), namespaces: BTreeSet::new(), host_links: BTreeSet::new(), sysctls: BTreeSet::new() }
+    }
+}
+
+/// What `design` must know of the host around a lab; read once, before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// Unicast routes of the host's main table that are not the lab's own: destination and interface. Default routes too.
+    pub routes: Vec<(IpNet, IfName)>,
+    /// The host's own addresses on interfaces that are not the lab's.
+    pub addresses: Vec<(IpAddr, IfName)>,
+    /// TCP and UDP ports on which something of the host listens, with the address (unspecified for all).
+    pub listening: BTreeSet<(Proto, IpAddr, u16)>,
+    /// Present values of the host sysctls that forwarding may need, for each interface in `routes` and `all`. A key that
+    /// is missing here does not exist in this kernel (`force_forwarding` before Linux 6.17).
+    pub sysctls: BTreeMap<Sysctl, String>,
+    /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read
+    /// from the notes in the labs' tables ([`crate::nft::Table::was`]).
+    pub was: BTreeMap<LabName, BTreeMap<Sysctl, String>>,
+    /// Does the kernel have IPv6 (`/proc/net/if_inet6`, `disable_ipv6`)?
+    pub ipv6: bool,
+}
+
+/// An operation that the kernel refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
+pub struct OpError {
+    /// The kernel's errno, positive; 0 where raum itself refused.
+    pub errno: i32,
+    /// The errno's name: `ENETUNREACH`.
+    pub code: &'static str,
+    /// The kernel's own words: the extended ack where there is one, else the text of the errno.
+    pub message: String,
+}
+
+impl OpError {
+    /// `Nexthop has invalid gateway (ENETUNREACH)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        if self.code.is_empty() { self.message.clone() } else { format!("{} ({})", self.message, self.code) }
+    }
+}
+
+/// What became of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Refused; the host is as before this operation.
+    Failed(OpError),
+    /// Not tried, because an earlier one of the same stage failed or the run was interrupted.
+    NotRun,
+}
+
+/// Looking failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {cause}")]
+pub struct ObserveError {
+    /// What was being read: `interfaces of shop-web`.
+    pub what: String,
+    /// The kernel's answer.
+    pub cause: OpError,
+}
+
+/// A host, real or imagined.
+pub trait Host {
+    /// Reads what belongs to the lab, now.
+    ///
+    /// # Errors
+    /// [`ObserveError`] if the kernel refuses or a namespace cannot be entered. A namespace that goes away meanwhile is no
+    /// error: it is not there.
+    fn observe(&mut self, scope: &Scope) -> Result<State, ObserveError>;
+
+    /// Runs the operations of one stage and says for each what became of it; same length and order as `stage`. Operations
+    /// of one namespace run in order; after a failure the rest of that namespace's are [`Outcome::NotRun`], and those of
+    /// others may be.
+    fn run(&mut self, stage: &[Op]) -> Vec<Outcome>;
+}

@@ -1,0 +1,194 @@
+//! The rule model: one `inet` table per lab and namespace, of exactly the shapes that raum needs.
+//!
+//! A [`Table`] is data that three readers share: the kernel encoder and decoder, the renderer to `nft` syntax, and `diff`,
+//! for which two tables are the same iff they are equal. Ports are in maps, not in rules: a connection through 10,000
+//! forwards costs as much as through one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::lab::Proto;
+use crate::name::{IfName, LabName};
+use crate::state::Sysctl;
+
+/// A table of family `inet` (NAT in it needs Linux 5.2), with the comment `raum:LAB` as the lab's mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// `raum-LAB`.
+    pub name: String,
+    /// The lab of the mark.
+    pub lab: LabName,
+    /// Host sysctls that the lab changed, with the value from before the first lab that did. In the kernel each is a chain
+    /// without hook or rules, `was-N`, with the comment `KEY=VALUE`: so the record lives and dies with the lab's rules.
+    #[serde(default)]
+    pub was: BTreeMap<Sysctl, String>,
+    /// Sets of interface names, by name (`type ifname`).
+    #[serde(default)]
+    pub sets: BTreeMap<String, BTreeSet<IfName>>,
+    /// Port maps, by name.
+    #[serde(default)]
+    pub maps: BTreeMap<String, PortMap>,
+    /// Chains in order of their names.
+    #[serde(default)]
+    pub chains: BTreeMap<String, Chain>,
+}
+
+/// From a published port to where it leads. All of one family and one key shape: with destination address
+/// (`ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service`) or without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMap {
+    /// IPv6, else IPv4.
+    pub v6: bool,
+    /// Is the destination address part of the key?
+    pub by_address: bool,
+    /// The entries. `address` of each key is `Some` iff `by_address`.
+    #[serde(with = "entries")]
+    pub entries: BTreeMap<PortKey, (IpAddr, u16)>,
+}
+
+/// The key of a [`PortMap`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortKey {
+    /// The packet's destination address.
+    pub address: Option<IpAddr>,
+    /// TCP or UDP.
+    pub proto: Proto,
+    /// The packet's destination port.
+    pub port: u16,
+}
+
+/// JSON has only text as keys of objects: entries are a list of pairs there.
+mod entries {
+    use super::{BTreeMap, IpAddr, PortKey};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Entries = BTreeMap<PortKey, (IpAddr, u16)>;
+
+    pub fn serialize<S: Serializer>(entries: &Entries, serializer: S) -> Result<S::Ok, S::Error> {
+        entries.iter().collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
+        Ok(Vec::<(PortKey, (IpAddr, u16))>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Chain {
+    /// Where the kernel calls it; none for one that is only jumped to. Policy is always accept.
+    #[serde(default)]
+    pub hook: Option<Hook>,
+    /// In order.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// The chain's place in the packet's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hook {
+    /// `type filter hook prerouting priority -300`: before connection tracking.
+    RawPrerouting,
+    /// `type nat hook prerouting priority -100`.
+    DnatPrerouting,
+    /// `type nat hook output priority -100`.
+    DnatOutput,
+    /// `type nat hook postrouting priority 100`.
+    SnatPostrouting,
+    /// `type filter hook forward priority 0`.
+    FilterForward,
+    /// `type filter hook input priority 0`.
+    FilterInput,
+}
+
+/// All matches must hold; then the verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rule {
+    /// From left to right.
+    pub matches: Vec<Match>,
+    /// What then.
+    pub verdict: Verdict,
+}
+
+/// A condition on a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Match {
+    /// `iifname NAME` / `iifname != NAME`.
+    Iif(Interfaces),
+    /// `oifname …`.
+    Oif(Interfaces),
+    /// `ip saddr PREFIX` / `ip6 saddr PREFIX` (with `meta nfproto` before it, as nft does in `inet`).
+    Saddr {
+        /// The prefix; all its bits may be fixed.
+        prefix: IpNet,
+        /// `!=`
+        not: bool,
+    },
+    /// `ip daddr PREFIX` / `ip6 daddr PREFIX`.
+    Daddr {
+        /// The prefix.
+        prefix: IpNet,
+        /// `!=`
+        not: bool,
+    },
+    /// `meta nfproto ipv4` (false) or `ipv6` (true).
+    Family {
+        /// IPv6, else IPv4.
+        v6: bool,
+    },
+    /// `fib daddr type local`: the destination is an address of this namespace.
+    ToLocal,
+    /// `ct state established,related`.
+    Established,
+    /// `ct status dnat`.
+    Dnatted,
+    /// `meta l4proto tcp` / `udp`.
+    Proto(Proto),
+}
+
+/// Which interfaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interfaces {
+    /// One, or a named set.
+    pub which: InterfaceRef,
+    /// `!=`
+    pub not: bool,
+}
+
+/// One interface, or a named set of the same table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceRef {
+    /// By name.
+    Name(IfName),
+    /// `@SET`.
+    Set(String),
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// `accept`: this chain is done with the packet, others may still drop it.
+    Accept,
+    /// `drop`.
+    Drop,
+    /// `jump CHAIN`.
+    Jump(String),
+    /// `masquerade`.
+    Masquerade,
+    /// `dnat ip to meta l4proto . th dport map @MAP`, or with `ip daddr .` before when the map is by address. A packet that
+    /// is not in the map goes on to the next rule.
+    DnatMap {
+        /// A key of [`Table::maps`].
+        map: String,
+    },
+    /// A rule of the lab's table that somebody else changed or added: its expressions as
+    /// text. Never wanted, so always drift.
+    Unknown(String),
+}

@@ -1,0 +1,241 @@
+//! Plans: what is to be done, so exactly that nothing is left to choose when it runs.
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::lab::Proto;
+use crate::name::{IfName, LabName, Mac, NsId, NsName};
+use crate::nft::Table;
+use crate::state::{Route, Sysctl};
+
+/// The smallest thing that a host can be asked to do: one or two messages to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "op")]
+pub enum Op {
+    /// A namespace under `/run/netns`, `lo` up and marked with `lab` before the name appears. Fails if the name exists.
+    AddNamespace {
+        /// The name under `/run/netns`.
+        name: NsName,
+        /// The lab of the mark.
+        lab: LabName,
+    },
+    /// Takes the name away; the kernel removes the rest once no process is left inside.
+    DelNamespace {
+        /// The name under `/run/netns`.
+        name: NsName,
+    },
+    /// Brings `lo` of a lab's namespace up (again) and renews the mark.
+    MarkLoopback {
+        /// Where.
+        ns: NsId,
+        /// The lab of the mark.
+        lab: LabName,
+    },
+    /// A bridge, down. Fails if the name exists.
+    AddBridge {
+        /// Where.
+        ns: NsId,
+        /// Its name.
+        name: IfName,
+        /// Its hardware address.
+        mac: Mac,
+        /// Its MTU in bytes.
+        mtu: u32,
+        /// The lab's mark.
+        group: u32,
+    },
+    /// A veth pair, each end born where it stays; both down. Fails if either name exists.
+    AddVeth {
+        /// One end.
+        a: VethEnd,
+        /// The other.
+        b: VethEnd,
+        /// The lab's mark, on both.
+        group: u32,
+    },
+    /// Changes a link in place; `None` leaves as is.
+    SetLink {
+        /// Where.
+        ns: NsId,
+        /// Which.
+        name: IfName,
+        /// What changes.
+        set: LinkChange,
+    },
+    /// Removes a link (and the other end of a veth).
+    DelLink {
+        /// Where.
+        ns: NsId,
+        /// Which.
+        name: IfName,
+    },
+    /// Removes all links of a group in one message: hundreds in the time of one (the kernel waits for RCU once, not for
+    /// each). The planner asks for it only where all links of that group are known and go.
+    DelGroup {
+        /// Where.
+        ns: NsId,
+        /// The lab's mark.
+        group: u32,
+    },
+    /// Adds an address, without duplicate address detection (`nodad`): the planner knows that it is alone.
+    AddAddress {
+        /// Where.
+        ns: NsId,
+        /// On which link.
+        link: IfName,
+        /// With its prefix length.
+        address: IpNet,
+    },
+    /// Removes an address. The kernel takes routes along: those with it as source, and for the last IPv4 address all.
+    DelAddress {
+        /// Where.
+        ns: NsId,
+        /// From which link.
+        link: IfName,
+        /// With its prefix length.
+        address: IpNet,
+    },
+    /// Adds a route, or puts it in the place of the one with the same prefix and metric (`ip route replace`).
+    SetRoute {
+        /// Where.
+        ns: NsId,
+        /// The route.
+        route: Route,
+    },
+    /// Removes exactly this route.
+    DelRoute {
+        /// Where.
+        ns: NsId,
+        /// The route.
+        route: Route,
+    },
+    /// Writes a sysctl.
+    SetSysctl {
+        /// Where.
+        ns: NsId,
+        /// The key.
+        key: Sysctl,
+        /// The value as text, without newline.
+        value: String,
+    },
+    /// Makes the lab's table be exactly this, in one transaction: there is no moment without rules.
+    ReplaceTable {
+        /// Where.
+        ns: NsId,
+        /// The whole table.
+        table: Table,
+    },
+    /// Removes the lab's table.
+    DelTable {
+        /// Where.
+        ns: NsId,
+        /// Its name, in family `inet`.
+        name: String,
+    },
+    /// Forgets tracked UDP flows to a published port, so that they follow the new rules at once. None to forget is fine.
+    FlushFlows {
+        /// Where.
+        ns: NsId,
+        /// Always [`Proto::Udp`] today: a TCP flow ends by itself.
+        proto: Proto,
+        /// The published port: the original direction's destination.
+        port: u16,
+    },
+}
+
+/// One end of a veth pair to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VethEnd {
+    /// Where it is born.
+    pub ns: NsId,
+    /// Its name.
+    pub name: IfName,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// The bridge it is a port of from the start, in the same namespace. Only for `a` (the kernel takes it for no peer).
+    pub master: Option<IfName>,
+    /// Up from the start. Only possible for `a`: the kernel refuses a peer that is born up (ENOTCONN).
+    pub up: bool,
+}
+
+/// What of a link changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct LinkChange {
+    /// Up or down. Down takes the routes through the link along, and its IPv6 addresses.
+    pub up: Option<bool>,
+    /// The MTU in bytes.
+    pub mtu: Option<u32>,
+    /// The hardware address.
+    pub mac: Option<Mac>,
+    /// `Some(None)` takes it out of its bridge.
+    pub master: Option<Option<IfName>>,
+    /// The interface alias; an empty text removes it.
+    pub alias: Option<String>,
+    /// `Some(None)` removes the present one.
+    pub altname: Option<AltnameChange>,
+}
+
+/// A second name comes or goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AltnameChange {
+    /// `ip link property add … altname`.
+    Add(String),
+    /// `ip link property del … altname`.
+    Del(String),
+}
+
+/// Operations that may run in any order between namespaces, and in the order given within one. Later stages need earlier
+/// ones. A stage is also the unit of batching and of progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stage {
+    /// What a person sees while it runs: `namespaces`, `links`, `addresses and routes`.
+    pub title: &'static str,
+    /// The operations.
+    pub ops: Vec<Op>,
+}
+
+/// Everything that leads from one state to another.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Plan {
+    /// In this order; none is empty.
+    pub stages: Vec<Stage>,
+}
+
+impl Plan {
+    /// Nothing to do?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// All operations in order.
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.stages.iter().flat_map(|stage| &stage.ops)
+    }
+}
+
+impl Op {
+    /// The namespace whose socket the operation is sent through. A new namespace and a veth pair are the host's business.
+    #[must_use]
+    pub fn ns(&self) -> &NsId {
+        match self {
+            Op::AddNamespace { .. } | Op::DelNamespace { .. } | Op::AddVeth { .. } => &NsId::Host,
+            Op::MarkLoopback { ns, .. }
+            | Op::AddBridge { ns, .. }
+            | Op::SetLink { ns, .. }
+            | Op::DelLink { ns, .. }
+            | Op::DelGroup { ns, .. }
+            | Op::AddAddress { ns, .. }
+            | Op::DelAddress { ns, .. }
+            | Op::SetRoute { ns, .. }
+            | Op::DelRoute { ns, .. }
+            | Op::SetSysctl { ns, .. }
+            | Op::ReplaceTable { ns, .. }
+            | Op::DelTable { ns, .. }
+            | Op::FlushFlows { ns, .. } => ns,
+        }
+    }
+}
