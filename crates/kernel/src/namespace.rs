@@ -1,0 +1,69 @@
+//! Network namespaces as descriptors: the present one, fresh ones, and how to do something inside one.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::resume_unwind;
+use std::thread;
+
+use raum_core::host::OpError;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+
+use crate::errno;
+
+/// The network namespace of the calling thread (not of the process: its other threads may be elsewhere).
+pub const PRESENT: &str = "/proc/thread-self/ns/net";
+
+/// A descriptor of the calling thread's network namespace.
+///
+/// # Errors
+/// `/proc` is not there, or there are too many open files.
+pub fn present() -> Result<OwnedFd, OpError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    openat(CWD, PRESENT, flags, Mode::empty()).map_err(|cause| errno::at(PRESENT, cause))
+}
+
+/// Moves the calling thread into a namespace.
+///
+/// # Errors
+/// The descriptor is no network namespace (EINVAL), or the caller may not enter it (EPERM).
+pub fn enter(namespace: BorrowedFd<'_>) -> Result<(), OpError> {
+    move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
+        .map_err(|cause| errno::at("entering a network namespace", cause))
+}
+
+/// Moves the calling thread into a fresh namespace.
+///
+/// # Errors
+/// The kernel refuses: EPERM without `CAP_SYS_ADMIN`, ENOSPC at the limit (`/proc/sys/user/max_net_namespaces`).
+pub fn enter_fresh() -> Result<(), OpError> {
+    // SAFETY: only the network namespace changes; descriptors stay shared with the other threads.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|cause| errno::at("a new network namespace", cause))
+}
+
+/// Does something in a namespace, on a thread of its own: the calling thread stays where it is. A panic goes on in the
+/// calling thread.
+///
+/// # Errors
+/// As [`enter`], or no thread can be made.
+pub fn in_namespace<T: Send>(namespace: impl AsFd, act: impl FnOnce() -> T + Send) -> Result<T, OpError> {
+    let namespace = namespace.as_fd();
+    on_a_thread(move || enter(namespace).map(|()| act()))
+}
+
+/// A fresh namespace without a name: it lives as long as the descriptor.
+///
+/// # Errors
+/// As [`enter_fresh`].
+pub fn fresh() -> Result<OwnedFd, OpError> {
+    on_a_thread(|| enter_fresh().and_then(|()| present()))
+}
+
+fn on_a_thread<T: Send>(act: impl FnOnce() -> Result<T, OpError> + Send) -> Result<T, OpError> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("raum-namespace".to_owned())
+            .spawn_scoped(scope, act)
+            .map_err(|cause| errno::at_io("a thread", &cause))?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
