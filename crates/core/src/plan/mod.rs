@@ -31,7 +31,9 @@ pub enum Op {
         /// The lab of the mark.
         lab: LabName,
     },
-    /// A bridge, down. Fails if the name exists.
+    /// A bridge, down. Fails if the name exists. Its MTU stays what it is when ports come and go: the kernel would else make
+    /// it the smallest of theirs, which it does until the MTU has once been *changed* (`br_mtu_auto_adjust`,
+    /// net/bridge/br_if.c); being created with it does not count.
     AddBridge {
         /// Where.
         ns: NsId,
@@ -77,7 +79,8 @@ pub enum Op {
         /// The lab's mark.
         group: u32,
     },
-    /// Adds an address, without duplicate address detection (`nodad`): the planner knows that it is alone.
+    /// Adds an address, without duplicate address detection (`nodad`): the planner knows that it is alone. Done as well if
+    /// the link has it (`ip address replace`): the planner cannot always know what went with another address.
     AddAddress {
         /// Where.
         ns: NsId,
@@ -86,7 +89,8 @@ pub enum Op {
         /// With its prefix length.
         address: IpNet,
     },
-    /// Removes an address. The kernel takes routes along: those with it as source, and for the last IPv4 address all.
+    /// Removes an address. The kernel takes routes along: those with it as source, and for the last IPv4 address all. Done as
+    /// well if the link has not got it (EADDRNOTAVAIL): it may have gone with the primary address of its subnet.
     DelAddress {
         /// Where.
         ns: NsId,

@@ -1,0 +1,144 @@
+//! `diff`: what a plan does, in which order, and what it leaves alone.
+
+use std::collections::BTreeSet;
+
+use raum_core::diff::{Conflict, diff};
+use raum_core::lab::{link_group, mark};
+use raum_core::name::{IfName, LabName, Mac, NsId};
+use raum_core::plan::{Op, Plan};
+use raum_core::state::{Link, LinkKind, Namespace, Owner, Route, State};
+
+fn lab() -> LabName {
+    LabName::new("shop").unwrap()
+}
+
+fn ns(name: &str) -> NsId {
+    name.parse().unwrap()
+}
+
+fn ifname(name: &str) -> IfName {
+    name.parse().unwrap()
+}
+
+fn link(kind: LinkKind, last: u8) -> Link {
+    Link {
+        owner: Owner::Lab,
+        kind,
+        up: true,
+        mtu: 1500,
+        mac: Mac([2, 0, 0, 0, 0, last]),
+        master: None,
+        group: link_group(&lab()),
+        alias: None,
+        altname: None,
+        addresses: BTreeSet::new(),
+    }
+}
+
+fn add_veth(state: &mut State, a: (&str, &str), b: (&str, &str), last: u8) {
+    for (i, (this, other)) in [(a, b), (b, a)].into_iter().enumerate() {
+        let kind = LinkKind::Veth { peer_ns: ns(other.0), peer: ifname(other.1) };
+        let last = last + u8::from(i == 1);
+        state.entry(&ns(this.0)).links.insert(ifname(this.1), link(kind, last));
+    }
+}
+
+fn at<'a>(state: &'a mut State, place: &str, name: &str) -> &'a mut Link {
+    state.entry(&ns(place)).links.get_mut(&ifname(name)).unwrap()
+}
+
+/// Two namespaces on a bridge of the host.
+fn shop() -> State {
+    let mut state = State::default();
+    let mut bridge = link(LinkKind::Bridge, 1);
+    bridge.alias = Some(mark(&lab()));
+    bridge.addresses.insert("10.0.0.1/24".parse().unwrap());
+    state.entry(&NsId::Host).links.insert(ifname("lan"), bridge);
+    for (i, node) in ["db", "web"].into_iter().enumerate() {
+        let place = format!("shop-{node}");
+        let port = format!("lan-{node}");
+        let last = u8::try_from(i).unwrap() * 2 + 10;
+        add_veth(&mut state, ("host", &port), (&place, "eth0"), last);
+        at(&mut state, "host", &port).master = Some(ifname("lan"));
+        let address = format!("10.0.0.{last}/24").parse().unwrap();
+        at(&mut state, &place, "eth0").addresses.insert(address);
+        let default = Route::unicast("0.0.0.0/0".parse().unwrap(), "10.0.0.1".parse().ok(), ifname("eth0"));
+        state.entry(&ns(&place)).routes.insert(default);
+    }
+    state
+}
+
+fn plan(from: &State, to: &State) -> Plan {
+    diff(&lab(), from, to).unwrap()
+}
+
+fn titles(plan: &Plan) -> Vec<&str> {
+    plan.stages.iter().map(|stage| stage.title).collect()
+}
+
+#[test]
+fn equal_states_need_nothing() {
+    assert!(plan(&shop(), &shop()).is_empty());
+}
+
+#[test]
+fn up_brings_the_bridge_up_last() {
+    let plan = plan(&State::default(), &shop());
+    assert_eq!(titles(&plan), ["namespaces", "bridges", "links", "addresses and routes", "bridges up"]);
+    assert_eq!(plan.stages[4].ops.len(), 1);
+    let Op::AddVeth { a, b, .. } = &plan.stages[2].ops[0] else { panic!("{:?}", plan.stages[2]) };
+    assert_eq!((a.ns.clone(), a.master.clone(), a.up), (NsId::Host, Some(ifname("lan")), true));
+    assert_eq!((b.master.clone(), b.up), (None, false));
+}
+
+#[test]
+fn down_deletes_the_host_side_as_a_group_and_the_namespaces_together() {
+    let plan = plan(&shop(), &State::default());
+    assert_eq!(titles(&plan), ["old links", "old namespaces"]);
+    assert_eq!(plan.stages[0].ops, [Op::DelGroup { ns: NsId::Host, group: link_group(&lab()) }]);
+    assert_eq!(plan.stages[1].ops.len(), 2);
+}
+
+#[test]
+fn a_changed_mtu_touches_nothing_else() {
+    let mut to = shop();
+    at(&mut to, "shop-web", "eth0").mtu = 1400;
+    let plan = plan(&shop(), &to);
+    let [op] = &plan.ops().collect::<Vec<_>>()[..] else { panic!("{plan:?}") };
+    let Op::SetLink { name, set, .. } = op else { panic!("{plan:?}") };
+    assert_eq!((name.as_str(), set.mtu, set.up), ("eth0", Some(1400), None));
+}
+
+#[test]
+fn a_link_taken_down_by_hand_comes_up_with_its_routes() {
+    let mut from = shop();
+    at(&mut from, "shop-web", "eth0").up = false;
+    from.entry(&ns("shop-web")).routes.clear();
+    let plan = plan(&from, &shop());
+    let ops: Vec<_> = plan.ops().collect();
+    assert!(matches!(ops[..], [Op::SetLink { .. }, Op::SetRoute { .. }]), "{ops:?}");
+}
+
+#[test]
+fn a_new_address_brings_the_default_route_back() {
+    let mut to = shop();
+    at(&mut to, "shop-web", "eth0").addresses = BTreeSet::from(["10.0.0.99/24".parse().unwrap()]);
+    let plan = plan(&shop(), &to);
+    let ops: Vec<_> = plan.ops().collect();
+    assert!(matches!(ops[..], [Op::DelAddress { .. }, Op::AddAddress { .. }, Op::SetRoute { .. }]), "{ops:?}");
+}
+
+#[test]
+fn foreign_names_are_conflicts_only_where_they_are_wanted() {
+    let mut from = State::default();
+    from.namespaces.insert(ns("shop-web"), Namespace { owner: Owner::Foreign, ..Namespace::default() });
+    from.namespaces.insert(ns("shop-old"), Namespace { owner: Owner::Foreign, ..Namespace::default() });
+    let mut foreign = link(LinkKind::Other("dummy".into()), 9);
+    foreign.owner = Owner::Foreign;
+    from.entry(&NsId::Host).links.insert(ifname("lan"), foreign);
+    let conflicts = diff(&lab(), &from, &shop()).unwrap_err();
+    assert_eq!(conflicts.len(), 2);
+    assert!(matches!(&conflicts[0], Conflict::Link { name, .. } if name.as_str() == "lan"));
+    assert!(matches!(&conflicts[1], Conflict::Namespace { name, .. } if name.as_str() == "shop-web"));
+    assert!(plan(&from, &State::default()).is_empty());
+}
