@@ -4,6 +4,10 @@
 //! every choice that the user left open. Ranges (`n[1-100]`) are expanded here already. Each value knows its place in the
 //! file ([`At`]), so that whoever finds a problem later can point at it.
 
+pub mod range;
+
+mod parse;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::{Deref, Range};
@@ -12,6 +16,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{IfName, LabName, Mac, NodeName};
+
+pub use parse::schema::{reference, schema};
+pub use parse::{FILE_MAX, parse};
 
 /// A value and its place in the file: a range of bytes. Equality is that of the values.
 #[derive(Debug, Clone)]

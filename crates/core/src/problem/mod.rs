@@ -3,7 +3,11 @@
 //! Parse, checks and design all speak of a file in this one form; how it looks on a terminal is decided here too, so that
 //! library users, tests and the command show the same.
 
+mod render;
+
 use std::ops::Range;
+
+pub use render::render;
 
 /// One problem of a lab file.
 #[derive(Debug, Clone, PartialEq, Eq)]

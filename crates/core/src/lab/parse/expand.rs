@@ -1,0 +1,356 @@
+//! From the file as written to the lab: ranges expanded, names unique, `host` in its place.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::file::{LabFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
+use super::form::{LinkEnd, Names, OnEnd, RawEnd};
+use super::read::{Either, Reader};
+use super::tree::PROBLEMS_MAX;
+use crate::lab::range::NODES_MAX;
+use crate::lab::{At, End, Lab, Node, Switch, Wire};
+use crate::name::{LabName, NodeName};
+use crate::problem::Problem;
+
+/// The most interfaces, addresses, routes and ports of a lab, ranges expanded: what fits into memory easily.
+const THINGS_MAX: u64 = 1 << 20;
+
+/// The lab of a file.
+pub(super) fn lab(file: LabFile, fallback_name: &LabName, reader: &mut Reader) -> Option<Lab> {
+    let name = file.lab.unwrap_or_else(|| At::nowhere(fallback_name.clone()));
+    let mut room = Room { reader, nodes: 0, things: 0, names: HashMap::new() };
+    let switches = room.switches(file.switches.map(|named| named.0).unwrap_or_default())?;
+    let mut nodes = room.nodes(file.namespaces.map(|named| named.0).unwrap_or_default())?;
+    let links = room.links(file.links.map(|list| list.0).unwrap_or_default())?;
+    if !nodes.iter().any(|node| node.name.is_host())
+        && let Some(end) = links.iter().flat_map(|link| &link.ends).find(|end| end.to.is_host())
+    {
+        nodes.push(node(end.to.clone()));
+    }
+    Some(Lab { name, switches, nodes, links })
+}
+
+/// Counts, and knows the names that are taken.
+struct Room<'r> {
+    reader: &'r mut Reader,
+    nodes: u32,
+    things: u64,
+    /// Name, what it is, where.
+    names: HashMap<NodeName, (&'static str, Range<usize>)>,
+}
+
+fn node(name: At<NodeName>) -> Node {
+    Node {
+        name,
+        on: Vec::new(),
+        gateways: Vec::new(),
+        routes: Vec::new(),
+        forwarding: None,
+        nat: None,
+        publish: Vec::new(),
+        forward: Vec::new(),
+    }
+}
+
+impl Room<'_> {
+    /// Room for the names of an entry, each with so many things; none if the lab becomes too big.
+    fn take(&mut self, names: &At<Names>, things: usize) -> Option<()> {
+        self.nodes = self.nodes.saturating_add(names.0.count());
+        let things = u64::try_from(things).unwrap_or(u64::MAX);
+        self.things = self.things.saturating_add(things.saturating_mul(u64::from(names.0.count())));
+        if self.nodes > NODES_MAX {
+            self.reader.report(
+                Problem::new(format!("the lab has more than {NODES_MAX} namespaces and switches"), names.span.clone())
+                    .label("too many with these"),
+            );
+            return None;
+        }
+        self.enough_things(&names.span)
+    }
+
+    fn enough_things(&mut self, span: &Range<usize>) -> Option<()> {
+        if self.things > THINGS_MAX {
+            self.reader.report(
+                Problem::new(
+                    format!("the lab has more than {THINGS_MAX} interfaces, addresses, routes and ports"),
+                    span.clone(),
+                )
+                .label("too many with these"),
+            );
+            return None;
+        }
+        Some(())
+    }
+
+    /// The names of an entry that are not taken yet; reports the others.
+    fn names(&mut self, names: &At<Names>, what: &'static str) -> Vec<(u32, At<NodeName>)> {
+        let mut good = Vec::new();
+        for at in 0..names.0.count() {
+            if self.reader.problems.len() >= PROBLEMS_MAX {
+                break;
+            }
+            let name = match names.0.name(at) {
+                Ok(name) => At::new(name, names.span.clone()),
+                Err(error) => {
+                    self.reader.report(Problem::new(error.to_string(), names.span.clone()));
+                    break;
+                }
+            };
+            if let Some((other, place)) = self.names.get(&name.value) {
+                let message = if *other == what {
+                    format!("{what} `{}` stands here twice", *name)
+                } else {
+                    format!("`{}` is a switch and a namespace", *name)
+                };
+                self.reader.report(
+                    Problem::new(message, name.span)
+                        .label("again here")
+                        .related(place.clone(), "first here")
+                        .help("each name stands for one switch or namespace of the lab"),
+                );
+                // one problem for a range, not one for each of its names
+                break;
+            }
+            self.names.insert(name.value.clone(), (what, names.span.clone()));
+            good.push((at, name));
+        }
+        good
+    }
+
+    fn switches(&mut self, files: Vec<(At<Names>, SwitchFile)>) -> Option<Vec<Switch>> {
+        let mut switches = Vec::new();
+        for (names, file) in files {
+            let subnets: Vec<_> = file.subnet.iter().flatten().map(|at| At::new(at.0, at.span.clone())).collect();
+            self.take(&names, 1 + subnets.len())?;
+            if names.0.as_str() == "host" {
+                self.reader.report(
+                    Problem::new("`host` cannot be a switch", names.span.clone())
+                        .label("reserved for the machine itself")
+                        .help("give the switch another name"),
+                );
+                continue;
+            }
+            self.one_of_each_family(&subnets, |net| net.addr(), "subnet");
+            if names.0.count() > 1 {
+                self.not_for_many(&names, subnets.first().map(|at| at.span.clone()), "a subnet");
+                self.not_for_many(&names, file.mac.as_ref().map(|at| at.span.clone()), "a hardware address");
+            }
+            for (_, name) in self.names(&names, "switch") {
+                switches.push(Switch {
+                    name,
+                    subnets: subnets.clone(),
+                    gateway: file.gateway.clone(),
+                    nat: file.nat.clone().and_then(|nat| nat.0),
+                    place: file.place.clone().filter(|place| !place.is_host()),
+                    mtu: file.mtu.as_ref().map(|at| At::new(at.value.value, at.span.clone())),
+                    mac: file.mac.clone(),
+                });
+            }
+        }
+        Some(switches)
+    }
+
+    fn nodes(&mut self, files: Vec<(At<Names>, NamespaceFile)>) -> Option<Vec<Node>> {
+        let mut nodes = Vec::new();
+        for (names, file) in files {
+            if names.0.as_str() == "host" {
+                self.host(&file);
+            }
+            let on: Vec<RawEnd> = file.on.clone().unwrap_or_default().into_iter().filter_map(on_end).collect();
+            let gateways: Vec<_> = file.gateway.iter().flatten().map(|at| At::new(at.0, at.span.clone())).collect();
+            let routes = file.routes.unwrap_or_default();
+            let publish = file.publish.unwrap_or_default();
+            let forward = file.forward.unwrap_or_default();
+            let things = 1
+                + on.iter().map(|end| 1 + end.addresses.len()).sum::<usize>()
+                + gateways.len()
+                + routes.len()
+                + publish.len()
+                + forward.len();
+            self.take(&names, things)?;
+            self.one_of_each_family(&gateways, |ip| *ip, "gateway");
+            let many = names.0.count() > 1;
+            if many {
+                self.not_for_many(&names, publish.first().map(|at| at.span.clone()), "a port of the host");
+            }
+            let mut fits = true;
+            for end in &on {
+                fits &= self.on_fits(&names, end);
+            }
+            let all = self.names(&names, "namespace");
+            if !fits {
+                continue;
+            }
+            for (at, name) in all {
+                nodes.push(Node {
+                    on: on.iter().filter_map(|end| one_end(end, at)).collect(),
+                    gateways: gateways.clone(),
+                    routes: routes.clone(),
+                    forwarding: file.forwarding.clone(),
+                    nat: file.nat.clone().and_then(super::file::RouterNat::nat),
+                    publish: publish.clone(),
+                    forward: forward.clone(),
+                    ..node(name)
+                });
+            }
+        }
+        Some(nodes)
+    }
+
+    /// `host` under `namespaces:` has routes only.
+    fn host(&mut self, file: &NamespaceFile) {
+        for (key, span) in file.places.iter().filter(|(key, _)| *key != "routes") {
+            let help = match *key {
+                "on" => "a switch with `gateway: host` has the host on it",
+                "publish" => "`publish` stands at the namespace that the port leads to",
+                "forward" => "write `publish` at the namespace that the port leads to",
+                "forwarding" | "nat" => "`gateway: host` and `nat` at a switch do what is needed on the host",
+                _ => "leave it out",
+            };
+            self.reader.report(
+                Problem::new(format!("`host` can have `routes` only, not `{key}`"), span.clone())
+                    .label("not for the host")
+                    .help(help),
+            );
+        }
+    }
+
+    fn one_of_each_family<T>(&mut self, all: &[At<T>], ip: impl Fn(&T) -> IpAddr, what: &str) {
+        for (at, second) in all.iter().enumerate() {
+            let v4 = ip(second).is_ipv4();
+            if let Some(first) = all[..at].iter().find(|first| ip(first).is_ipv4() == v4) {
+                let family = if v4 { "IPv4" } else { "IPv6" };
+                self.reader.report(
+                    Problem::new(format!("a second {what} of {family}"), second.span.clone())
+                        .label(format!("one {what} of each family is possible"))
+                        .related(first.span.clone(), format!("the first {what} of {family}"))
+                        .help(if what == "subnet" {
+                            "make a second switch for it"
+                        } else {
+                            "write the other one under `routes`, with a metric"
+                        }),
+                );
+            }
+        }
+    }
+
+    /// Reports what only one of the names of a range can have.
+    fn not_for_many(&mut self, names: &At<Names>, span: Option<Range<usize>>, what: &str) {
+        if let Some(span) = span {
+            self.reader.report(
+                Problem::new(
+                    format!("{what} cannot belong to all {} of `{}`", names.0.count(), names.0.as_str()),
+                    span,
+                )
+                .label("for one only")
+                .related(names.span.clone(), "the range")
+                .help("leave it out, or write the names one by one"),
+            );
+        }
+    }
+
+    /// Does an attachment make sense for each of these names?
+    fn on_fits(&mut self, names: &At<Names>, end: &RawEnd) -> bool {
+        let (count, switches) = (names.0.count(), end.to.0.count());
+        if switches > 1 && switches != count {
+            self.reader.report(
+                Problem::new(
+                    format!("{count} namespaces cannot be put on {switches} switches one by one"),
+                    end.to.span.clone(),
+                )
+                .label(format!("{switches} switches"))
+                .related(
+                    names.span.clone(),
+                    if count == 1 { "1 namespace".to_owned() } else { format!("{count} namespaces") },
+                )
+                .help("for pairs, both ranges have the same length; for several switches, write a list"),
+            );
+            return false;
+        }
+        if count > 1 {
+            self.not_for_many(names, end.addresses.first().map(|at| at.span.clone()), "an address");
+            self.not_for_many(names, end.mac.as_ref().map(|at| at.span.clone()), "a hardware address");
+        }
+        true
+    }
+
+    fn links(&mut self, files: Vec<LinkFile>) -> Option<Vec<Wire>> {
+        let mut links = Vec::new();
+        for file in files {
+            let Some(ends) = file.ends else { continue };
+            let [Some(left), Some(right)] = ends.0.map(link_end) else { continue };
+            let (a, b) = (left.to.0.count(), right.to.0.count());
+            if a != b && a > 1 && b > 1 {
+                self.reader.report(
+                    Problem::new(format!("{a} ends cannot be linked with {b} ends"), right.to.span.clone())
+                        .label(format!("{b} ends"))
+                        .related(left.to.span.clone(), format!("{a} ends"))
+                        .help("for pairs, both ranges have the same length"),
+                );
+                continue;
+            }
+            let count = a.max(b);
+            let things = u64::try_from(2 + left.addresses.len() + right.addresses.len()).unwrap_or(u64::MAX);
+            self.things = self.things.saturating_add(things.saturating_mul(u64::from(count)));
+            self.enough_things(&left.to.span)?;
+            if count > 1 {
+                let range = if a > 1 { &left.to } else { &right.to };
+                for end in [&left, &right] {
+                    self.not_for_many(range, end.addresses.first().map(|at| at.span.clone()), "an address");
+                    self.not_for_many(range, end.mac.as_ref().map(|at| at.span.clone()), "a hardware address");
+                    if end.to.0.count() == 1 {
+                        self.not_for_many(range, end.interface.as_ref().map(|at| at.span.clone()), "one interface");
+                    }
+                }
+            }
+            for at in 0..count {
+                let (Some(left), Some(right)) = (one_end(&left, at), one_end(&right, at)) else { break };
+                links.push(Wire {
+                    ends: [left, right],
+                    mtu: file.mtu.as_ref().map(|at| At::new(at.value.value, at.span.clone())),
+                    span: file.span.clone(),
+                });
+            }
+        }
+        Some(links)
+    }
+}
+
+fn on_end(either: Either<OnEnd, OnFile>) -> Option<RawEnd> {
+    match either {
+        Either::Short(at) => Some(at.value.0),
+        Either::Long(file) => Some(RawEnd {
+            to: file.switch?,
+            interface: file.interface,
+            addresses: file.address.unwrap_or_default(),
+            mtu: file.mtu.map(|at| At::new(at.value.value, at.span)),
+            mac: file.mac,
+        }),
+    }
+}
+
+fn link_end(either: Either<LinkEnd, LinkEndFile>) -> Option<RawEnd> {
+    match either {
+        Either::Short(at) => Some(at.value.0),
+        Either::Long(file) => Some(RawEnd {
+            to: file.node?,
+            interface: file.interface,
+            addresses: file.address.unwrap_or_default(),
+            mtu: file.mtu.map(|at| At::new(at.value.value, at.span)),
+            mac: file.mac,
+        }),
+    }
+}
+
+/// The end of one of the names of a range.
+fn one_end(end: &RawEnd, at: u32) -> Option<End> {
+    let name = end.to.0.name(if end.to.0.count() == 1 { 0 } else { at }).ok()?;
+    Some(End {
+        to: At::new(name, end.to.span.clone()),
+        interface: end.interface.clone(),
+        addresses: end.addresses.clone(),
+        mtu: end.mtu.clone(),
+        mac: end.mac.clone(),
+    })
+}

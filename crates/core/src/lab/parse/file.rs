@@ -1,0 +1,179 @@
+//! The lab file: every mapping, every key, once. Readers, JSON Schema and reference all come from these declarations.
+
+use super::form::{Gateway, LinkEnd, Names, OnEnd, Subnet};
+use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
+use crate::lab::{Address, At, Forward, Publish, RouteSpec};
+use crate::name::{IfName, LabName, Mac, NodeName};
+
+/// Every mapping type of the file.
+pub(super) const ALL: [&About; 8] = [
+    &LabFile::ABOUT,
+    &SwitchFile::ABOUT,
+    &NamespaceFile::ABOUT,
+    &LinkFile::ABOUT,
+    &OnFile::ABOUT,
+    &LinkEndFile::ABOUT,
+    &RouterNat::ABOUT,
+    &SwitchNat::ABOUT,
+];
+
+mapping! {
+    /// A lab: namespaces, the switches they are on, the links between them.
+    LabFile is "a lab file" in "lab" {
+        /// The lab's name; without it, the name of the file. It is part of the names of namespaces (`LAB-NODE`).
+        "lab" lab: At<LabName>,
+        /// Switches (Linux bridges) by name.
+        "switches" switches: Named<SwitchFile>,
+        /// Namespaces by name. `host` stands for the namespace raum was started in, and can have routes only.
+        "namespaces" namespaces: Named<NamespaceFile>,
+        /// Links (veth pairs) between two namespaces, or a namespace and a switch.
+        "links" links: List<LinkFile>,
+    }
+    required { }
+    not yet {
+        "expect": "leave it out for now; `raum ping` tests what reaches what"
+    }
+}
+
+mapping! {
+    /// A switch: a Linux bridge.
+    SwitchFile is "a switch" in "switch" {
+        /// The subnet of everything on this switch, at most one of IPv4 and one of IPv6. Addresses that are not written are
+        /// chosen from it, the same ones every time.
+        "subnet" subnet: Vec<At<Subnet>>,
+        /// Who has the first address of the subnet and routes for the others: `host`, or a namespace on this switch.
+        "gateway" gateway: At<NodeName>,
+        /// Translate the addresses of what leaves the host; only with `gateway: host`. `true`: to wherever it leaves.
+        /// `{ out: eth0 }`: only what leaves by that interface of the host.
+        "nat" nat: SwitchNatValue,
+        /// The namespace the bridge lives in; without it, the host.
+        "in" place: At<NodeName>,
+        /// MTU in bytes of the bridge and of every interface on it that has none of its own.
+        "mtu" mtu: At<Number<Mtu>>,
+        /// Hardware address of the bridge interface.
+        "mac" mac: At<Mac>,
+    }
+    required { }
+    not yet {
+        "delay": "leave it out for now; all links are as fast as the kernel",
+        "loss": "leave it out for now; no link loses packets",
+        "rate": "leave it out for now; all links are as fast as the kernel"
+    }
+}
+
+mapping! {
+    /// A namespace: a node of the lab.
+    NamespaceFile is "a namespace" in "namespace" {
+        /// The switches it is on. Each gives it an interface.
+        "on" on: Vec<Either<OnEnd, OnFile>>,
+        /// Address of the default route's next hop, at most one of IPv4 and one of IPv6; overrides the switch's.
+        "gateway" gateway: Vec<At<Gateway>>,
+        /// Further routes, in the words of `ip route`.
+        "routes" routes: Vec<At<RouteSpec>>,
+        /// Does it pass packets on? Without it: yes if it is the gateway of a switch, translates or forwards ports.
+        "forwarding" forwarding: At<bool>,
+        /// Translate the addresses of what leaves by one of its interfaces.
+        "nat" nat: RouterNat,
+        /// Ports of the host that lead to this namespace.
+        "publish" publish: Vec<At<Publish>>,
+        /// Ports of this namespace, a router, that lead to others.
+        "forward" forward: Vec<At<Forward>>,
+    }
+    required { }
+    not yet {
+        "run": "leave it out for now, and start the program with `raum exec NAMESPACE -- COMMAND`"
+    }
+}
+
+mapping! {
+    /// A link: a veth pair.
+    LinkFile is "a link" in "link" {
+        /// Its two ends: namespaces, `host`, or one namespace and one switch.
+        "ends" ends: Pair<Either<LinkEnd, LinkEndFile>>,
+        /// MTU in bytes of both ends that have none of their own.
+        "mtu" mtu: At<Number<Mtu>>,
+    }
+    required { "ends" }
+    not yet {
+        "delay": "leave it out for now; all links are as fast as the kernel",
+        "loss": "leave it out for now; no link loses packets",
+        "rate": "leave it out for now; all links are as fast as the kernel"
+    }
+}
+
+mapping! {
+    /// The long way to put a namespace on a switch.
+    OnFile is "an attachment to a switch" in "attachment" {
+        /// The switch.
+        "switch" switch: At<Names>,
+        /// The interface's name inside the namespace; eth0, eth1, … without it.
+        "interface" interface: At<IfName>,
+        /// Addresses of the interface. The prefix length is the subnet's where none is written.
+        "address" address: Vec<At<Address>>,
+        /// MTU in bytes.
+        "mtu" mtu: At<Number<Mtu>>,
+        /// Hardware address.
+        "mac" mac: At<Mac>,
+    }
+    required { "switch" }
+    not yet {
+        "delay": "leave it out for now; all links are as fast as the kernel",
+        "loss": "leave it out for now; no link loses packets",
+        "rate": "leave it out for now; all links are as fast as the kernel"
+    }
+}
+
+mapping! {
+    /// The long way to say the end of a link.
+    LinkEndFile is "the end of a link" in "end" {
+        /// The namespace, `host`, or the switch.
+        "node" node: At<Names>,
+        /// The interface's name inside the namespace; eth0, eth1, … without it.
+        "interface" interface: At<IfName>,
+        /// Addresses of the interface, with prefix length.
+        "address" address: Vec<At<Address>>,
+        /// MTU in bytes.
+        "mtu" mtu: At<Number<Mtu>>,
+        /// Hardware address.
+        "mac" mac: At<Mac>,
+    }
+    required { "node" }
+    not yet {
+        "delay": "leave it out for now; all links are as fast as the kernel",
+        "loss": "leave it out for now; no link loses packets",
+        "rate": "leave it out for now; all links are as fast as the kernel"
+    }
+}
+
+mapping! {
+    /// Address translation (masquerading) in a router namespace.
+    RouterNat is "`nat` of a namespace" in "routerNat" {
+        /// The interface that packets leave by: they get its address.
+        "out" out: At<IfName>,
+    }
+    required { "out" }
+    not yet { }
+}
+
+mapping! {
+    /// Address translation (masquerading) on the host.
+    SwitchNat is "`nat` of a switch" in "switchNat" {
+        /// The interface of the host that packets leave by: they get its address.
+        "out" out: At<IfName>,
+    }
+    required { "out" }
+    not yet { }
+}
+
+pub(super) use super::nat::SwitchNatValue;
+
+/// Limits of an MTU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mtu;
+
+impl Limits for Mtu {
+    const WHAT: &'static str = "an MTU in bytes";
+    // ETH_MIN_MTU and ETH_MAX_MTU (include/uapi/linux/if_ether.h), what veth and bridges take
+    const RANGE: (u32, u32) = (68, 65535);
+    const WHY: &'static str = "these are the kernel's limits for veth and bridges; 1500 is usual";
+}

@@ -1,0 +1,174 @@
+//! Addresses, subnets, gateways.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Form, Text};
+use crate::lab::parse::read::Reader;
+use crate::lab::parse::scalar::decimal;
+use crate::lab::{Address, At};
+
+/// An IP address; a wrong one with the reason.
+pub(super) fn ip(text: Text<'_>, reader: &mut Reader) -> Option<IpAddr> {
+    match text.text.parse() {
+        Ok(ip) => Some(ip),
+        Err(_) => {
+            let problem = text.problem(format!("`{}` is no IP address", text.text));
+            reader.report(match reason(text.text) {
+                Some((label, help)) if help.is_empty() => problem.label(label),
+                Some((label, help)) => problem.label(label).help(help),
+                None => problem.help("addresses look like 10.0.0.1 or fd00::1"),
+            });
+            None
+        }
+    }
+}
+
+/// Why a text is no address, if it nearly is one, and the way out.
+fn reason(text: &str) -> Option<(String, String)> {
+    if let Some((address, zone)) = text.split_once('%') {
+        return address.parse::<IpAddr>().ok().map(|ip| {
+            (format!("`%{zone}` names an interface"), format!("write {ip} alone: the end says which interface"))
+        });
+    }
+    if let Some((address, _)) = text.split_once('/') {
+        return address
+            .parse::<IpAddr>()
+            .ok()
+            .map(|ip| ("a prefix length is not possible here".into(), format!("write {ip}")));
+    }
+    if !text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() != 4 {
+        return Some((format!("an IPv4 address has four numbers, this has {}", parts.len()), String::new()));
+    }
+    let part = parts.iter().find(|part| part.parse::<u8>().is_err() || decimal(part).is_none())?;
+    if part.is_empty() {
+        return Some(("a number is missing between the dots".into(), String::new()));
+    }
+    match part.parse::<u64>() {
+        Ok(number) if number <= 255 => {
+            let plain: Vec<String> =
+                parts.iter().map(|p| p.parse::<u64>().map_or_else(|_| (*p).into(), |n| n.to_string())).collect();
+            Some((
+                format!("`{part}` has a leading zero: some programs take it for octal"),
+                format!("did you mean {}?", plain.join(".")),
+            ))
+        }
+        _ => Some((format!("{part} is more than 255"), String::new())),
+    }
+}
+
+/// `/LEN` of an address of this family.
+fn prefix_len(ip: IpAddr, text: Text<'_>, reader: &mut Reader) -> Option<u8> {
+    let max: u8 = if ip.is_ipv4() { 32 } else { 128 };
+    match decimal(text.text).and_then(|len| u8::try_from(len).ok()).filter(|len| *len <= max) {
+        Some(len) => Some(len),
+        None => {
+            let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+            reader.report(
+                text.problem(format!("`{}` is no prefix length", text.text)).label(format!("{family} has 0 to {max}")),
+            );
+            None
+        }
+    }
+}
+
+/// An address with or without prefix length, as part of a text.
+pub(super) fn address(text: Text<'_>, reader: &mut Reader) -> Option<At<Address>> {
+    let (ip, prefix_len) = match text.split_once("/") {
+        None => (ip(text, reader)?, None),
+        Some((before, after)) => {
+            let ip = ip(before, reader)?;
+            (ip, Some(prefix_len(ip, after, reader)?))
+        }
+    };
+    Some(At::new(Address { ip, prefix_len }, text.span()))
+}
+
+/// A prefix as part of a text; host bits must be zero. Without length it is a single address if `single`.
+pub(super) fn net(text: Text<'_>, single: bool, reader: &mut Reader) -> Option<IpNet> {
+    let Some((before, after)) = text.split_once("/") else {
+        let ip = ip(text, reader)?;
+        if !single {
+            let usual = if ip.is_ipv4() { 24 } else { 64 };
+            let help = IpNet::new(ip, usual).map(|net| net.trunc().to_string()).unwrap_or_default();
+            reader.report(
+                text.problem(format!("`{}` has no prefix length", text.text))
+                    .label("an address, not a subnet")
+                    .help(format!("a subnet is written like {help}")),
+            );
+            return None;
+        }
+        return Some(IpNet::from(ip));
+    };
+    let ip = ip(before, reader)?;
+    let len = prefix_len(ip, after, reader)?;
+    let net = IpNet::new(ip, len).ok()?;
+    if net.trunc() != net {
+        reader.report(
+            text.problem(format!("`{}` is an address in a subnet, not a subnet", text.text))
+                .label(format!("bits beyond /{len} are not zero"))
+                .help(format!("did you mean {}?", net.trunc())),
+        );
+        return None;
+    }
+    Some(net)
+}
+
+impl Form for Address {
+    const DEF: &'static str = "address";
+    const WHAT: &'static str = "an address";
+    const HELP: &'static str =
+        "an address with its prefix length (10.0.0.1/24, fd00::1/64); without where a subnet gives one";
+    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)(/[0-9]{1,3})?$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.0.1/24", "10.10.0.20", "fd00::1/64"];
+
+    fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        address(text, reader).map(|at| at.value)
+    }
+}
+
+/// The subnet of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lab::parse) struct Subnet(pub IpNet);
+
+impl Form for Subnet {
+    const DEF: &'static str = "subnet";
+    const WHAT: &'static str = "a subnet";
+    const HELP: &'static str = "a subnet is written like 10.10.0.0/24 or fd01::/64";
+    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$";
+    const EXAMPLES: &'static [&'static str] = &["10.10.0.0/24", "fd01::/64"];
+
+    fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        net(text, false, reader).map(Subnet)
+    }
+}
+
+/// The next hop of the default route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lab::parse) struct Gateway(pub IpAddr);
+
+impl Form for Gateway {
+    const DEF: &'static str = "gateway";
+    const WHAT: &'static str = "the address of a gateway";
+    const HELP: &'static str = "the gateway of a namespace is an address like 10.0.0.1 or fd00::1; who routes for a whole \
+                                switch is said by the switch's `gateway`";
+    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.0.1", "fd00::1"];
+
+    fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        if crate::name::NodeName::new(text.text).is_ok() && !text.text.bytes().all(|b| b.is_ascii_digit()) {
+            reader.report(
+                text.problem(format!("the gateway of a namespace is an address, not the name `{}`", text.text))
+                    .label("a name")
+                    .help("write the gateway's address, or leave it out: the switch's `gateway` is the way out then"),
+            );
+            return None;
+        }
+        ip(text, reader).map(Gateway)
+    }
+}
