@@ -19,3 +19,4 @@ pub mod nft;
 pub mod plan;
 pub mod problem;
 pub mod state;
+pub mod view;

@@ -8,5 +8,7 @@ pub mod errno;
 pub mod message;
 pub mod namespace;
 pub mod nft;
+pub mod processes;
 pub mod sandbox;
 pub mod socket;
+pub mod view;
