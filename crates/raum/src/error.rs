@@ -1,0 +1,58 @@
+//! What can go wrong, as one type: each variant knows what happened to the host, so that the edge can choose the exit code.
+
+use raum_core::diff::Conflict;
+use raum_core::host::ObserveError;
+use raum_core::name::LabName;
+use raum_core::problem::Problem;
+
+use crate::place::FileError;
+use crate::reach::{Failure, Left};
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The lab file is wrong. Nothing was touched.
+    #[error("the lab file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
+    Invalid(Vec<Problem>),
+    /// The process may not change networks. Nothing was touched.
+    #[error("{missing} is missing: raum needs it to make namespaces and interfaces")]
+    Permission {
+        /// The capabilities that are missing.
+        missing: String,
+    },
+    /// The kernel layer could not be opened. Nothing was touched.
+    #[error("cannot talk to the kernel: {0}")]
+    Kernel(String),
+    /// The host could not be looked at.
+    #[error("cannot look at the host: {0}")]
+    Observe(#[from] ObserveError),
+    /// Foreign objects have wanted names. Nothing was touched.
+    #[error("{} in use by somebody else", names(.0.len()))]
+    Conflicts(Vec<Conflict>),
+    /// One of raum's own files.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A change was refused and taken back.
+    #[error("lab `{lab}` was not brought up")]
+    NotReached {
+        /// Which lab.
+        lab: LabName,
+        /// Why, and what is left.
+        failure: Box<Failure>,
+    },
+    /// A lab could not be removed completely.
+    #[error("lab `{lab}` is not completely removed")]
+    Leftovers {
+        /// Which lab.
+        lab: LabName,
+        /// What is still there.
+        left: Vec<Left>,
+    },
+    /// No such lab.
+    #[error("no lab `{0}` is up on this host")]
+    NoLab(String),
+}
+
+fn names(count: usize) -> String {
+    if count == 1 { "a name is".to_owned() } else { format!("{count} names are") }
+}

@@ -1,0 +1,224 @@
+//! Files: `/run/raum`, what raum remembers between two commands, and the lock that keeps two of them apart.
+//!
+//! ```text
+//! /run/raum/            0700
+//!   lock                one command at a time changes the host
+//!   labs/shop/
+//!     record.json       the lab as it was last brought up: what `status` compares with
+//!     journal.json      there only while a change is under way, or after a crash
+//!     hosts             /etc/hosts inside the lab's namespaces
+//! ```
+//!
+//! None of it is needed to take a lab down: ownership is on the kernel's objects. All of it is gone after a reboot, as the
+//! network is.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use raum_core::name::LabName;
+use rustix::fs::{FlockOperation, flock};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A file or directory of raum's own that could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {cause}", path.display())]
+pub struct FileError {
+    /// What was tried: `write`, `create`, `lock`.
+    pub action: &'static str,
+    /// Where.
+    pub path: PathBuf,
+    /// The kernel's words.
+    pub cause: io::Error,
+}
+
+/// The directory of raum's own files.
+#[derive(Debug, Clone)]
+pub struct Place {
+    root: PathBuf,
+}
+
+/// Held while a command changes the host; let go when dropped, by the kernel if the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    // only kept open: closing it unlocks
+    _file: File,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/run/raum") }
+    }
+}
+
+impl Place {
+    /// Another directory than `/run/raum`.
+    #[must_use]
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where a lab's file is.
+    #[must_use]
+    pub fn file(&self, lab: &LabName, file: &str) -> PathBuf {
+        self.lab(lab).join(file)
+    }
+
+    fn lab(&self, lab: &LabName) -> PathBuf {
+        self.root.join("labs").join(lab.as_str())
+    }
+
+    /// Waits until no other command changes the host, then keeps others waiting.
+    ///
+    /// # Errors
+    /// [`FileError`] if the directory cannot be made or belongs to somebody else.
+    pub fn lock(&self) -> Result<Lock, FileError> {
+        let path = self.root.join("lock");
+        let wrap = |cause| FileError { action: "lock", path: path.clone(), cause };
+        loop {
+            self.prepare(&self.root)?;
+            let file =
+                OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(wrap)?;
+            match flock(&file, FlockOperation::LockExclusive) {
+                // the one before us may have been the last lab's `down`, which removes the lock with the directory
+                Ok(()) if same_file(&file, &path) => return Ok(Lock { _file: file }),
+                Ok(()) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(wrap(errno.into())),
+            }
+        }
+    }
+
+    /// Removes the directory and the lock, if no lab has files any more: raum leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn leave(&self, lock: Lock) -> Result<(), FileError> {
+        if self.root.join("labs").exists() {
+            return Ok(());
+        }
+        let path = self.root.join("lock");
+        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        drop(lock);
+        match fs::remove_dir(&self.root) {
+            // somebody waits for the lock and has already made a new one, or keeps own files there
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            result => gone(result).map_err(|cause| FileError { action: "remove", path: self.root.clone(), cause }),
+        }
+    }
+
+    /// Makes a directory that is ours alone. One that somebody else prepared is refused: who may write in it could make
+    /// raum believe anything.
+    fn prepare(&self, path: &Path) -> Result<(), FileError> {
+        let wrap = |action, cause| FileError { action, path: path.to_owned(), cause };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| wrap("create", e))?;
+        let found = fs::symlink_metadata(path).map_err(|e| wrap("look at", e))?;
+        let own = found.uid() == rustix::process::geteuid().as_raw();
+        if !found.is_dir() || !own || found.mode() & 0o022 != 0 {
+            let cause = io::Error::other("it is not a directory that only this user can write to; move it away");
+            return Err(wrap("use", cause));
+        }
+        Ok(())
+    }
+
+    /// Writes a lab's file so that it is there whole or not at all.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn write(&self, lab: &LabName, file: &str, mode: u32, content: &[u8]) -> Result<(), FileError> {
+        self.prepare(&self.root)?;
+        self.prepare(&self.lab(lab))?;
+        let (path, new) = (self.file(lab, file), self.file(lab, &format!("{file}.new")));
+        let write = || -> io::Result<()> {
+            let mut out = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&new)?;
+            out.write_all(content)?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|cause| FileError { action: "write", path: path.clone(), cause })
+    }
+
+    /// Writes a value as JSON, 0600.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn write_json(&self, lab: &LabName, file: &str, value: &impl Serialize) -> Result<(), FileError> {
+        let bytes = serde_json::to_vec(value).map_err(|error| FileError {
+            action: "encode",
+            path: self.file(lab, file),
+            cause: error.into(),
+        })?;
+        self.write(lab, file, 0o600, &bytes)
+    }
+
+    /// Reads a value back; none if there is no such file.
+    ///
+    /// # Errors
+    /// [`FileError`] if it cannot be read or is not what raum wrote.
+    pub fn read_json<T: DeserializeOwned>(&self, lab: &LabName, file: &str) -> Result<Option<T>, FileError> {
+        let path = self.file(lab, file);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(FileError { action: "read", path, cause }),
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(FileError { action: "understand", path, cause: error.into() }),
+        }
+    }
+
+    /// Removes one of a lab's files; none to remove is fine.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn remove(&self, lab: &LabName, file: &str) -> Result<(), FileError> {
+        let path = self.file(lab, file);
+        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })
+    }
+
+    /// Removes all of a lab's files, and the directories above that are then empty.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn forget(&self, lab: &LabName) -> Result<(), FileError> {
+        let path = self.lab(lab);
+        gone(fs::remove_dir_all(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        let labs = self.root.join("labs");
+        match fs::remove_dir(&labs) {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
+            Err(cause) => Err(FileError { action: "remove", path: labs, cause }),
+        }
+    }
+
+    /// The labs that have files here, in order; unreadable or strange names are passed over.
+    #[must_use]
+    pub fn labs(&self) -> Vec<LabName> {
+        let Ok(entries) = fs::read_dir(self.root.join("labs")) else { return Vec::new() };
+        let mut labs: Vec<LabName> =
+            entries.flatten().filter_map(|entry| LabName::new(entry.file_name().to_str()?).ok()).collect();
+        labs.sort();
+        labs
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

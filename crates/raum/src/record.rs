@@ -1,0 +1,68 @@
+//! What raum remembers of a lab that it brought up.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use raum_core::name::{LabName, NodeName, NsId};
+use raum_core::state::State;
+use serde::{Deserialize, Serialize};
+
+use crate::place::{FileError, Place};
+
+/// The name of the record's file.
+pub const RECORD: &str = "record.json";
+/// The name of the journal's file.
+pub const JOURNAL: &str = "journal.json";
+/// The name of the hosts file.
+pub const HOSTS: &str = "hosts";
+
+/// A lab as it was last brought up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Which lab.
+    pub lab: LabName,
+    /// The lab file, absolute; none for a lab that came from standard input.
+    pub file: Option<PathBuf>,
+    /// What was reached: what `status` compares the host with.
+    pub state: State,
+    /// Each node's namespace and addresses.
+    pub nodes: BTreeMap<NodeName, RecordedNode>,
+}
+
+/// A node of a [`Record`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedNode {
+    /// Its namespace.
+    pub ns: NsId,
+    /// All its addresses, the first one of each family being the node's own.
+    pub addresses: Vec<IpNet>,
+}
+
+impl RecordedNode {
+    /// The node's own address of a family, or the first of any.
+    #[must_use]
+    pub fn address(&self, v6: Option<bool>) -> Option<IpAddr> {
+        self.addresses.iter().map(IpNet::addr).find(|ip| v6.is_none_or(|v6| ip.is_ipv6() == v6))
+    }
+}
+
+impl Record {
+    /// Reads the record of a lab.
+    ///
+    /// # Errors
+    /// [`FileError`] if it is there but cannot be read.
+    pub fn read(place: &Place, lab: &LabName) -> Result<Option<Self>, FileError> {
+        place.read_json(lab, RECORD)
+    }
+}
+
+/// Written before a change, removed after it: if it is there and no change is under way, the one that wrote it was killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// What was there before.
+    pub before: State,
+    /// What was wanted.
+    pub target: State,
+}

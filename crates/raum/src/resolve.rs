@@ -1,0 +1,109 @@
+//! From what a person types to a namespace: `shop-web`, `web` where one lab alone has such a node, or `host`.
+//!
+//! Made of file names alone, no lab is read: `raum exec` is used in loops and must cost nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use raum_core::name::{DEFAULT_LAB, LabName, NodeName, NsId, NsName};
+
+use crate::place::Place;
+use crate::record::{HOSTS, Record};
+
+/// Where namespaces have their names, as iproute2 has it.
+pub const NETNS_DIR: &str = "/run/netns";
+
+/// A namespace that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The namespace.
+    pub ns: NsId,
+    /// The lab that it is of, if it is of one.
+    pub lab: Option<LabName>,
+    /// The node in that lab.
+    pub node: Option<NodeName>,
+}
+
+/// The text leads to no namespace, or to several.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// None is called so.
+    #[error("no namespace is called `{0}`")]
+    Unknown(String),
+    /// Several labs have such a node.
+    #[error("`{text}` is ambiguous: {}", names.join(", "))]
+    Ambiguous {
+        /// As typed.
+        text: String,
+        /// The namespaces it could be.
+        names: Vec<String>,
+    },
+}
+
+impl Resolved {
+    /// The lab's hosts file, for `exec`.
+    #[must_use]
+    pub fn hosts(&self, place: &Place) -> Option<PathBuf> {
+        let path = place.file(self.lab.as_ref()?, HOSTS);
+        path.exists().then_some(path)
+    }
+}
+
+/// Finds the namespace.
+///
+/// # Errors
+/// [`ResolveError`]
+pub fn resolve(place: &Place, text: &str) -> Result<Resolved, ResolveError> {
+    if text == "host" {
+        return Ok(Resolved { ns: NsId::Host, lab: None, node: None });
+    }
+    let labs = place.labs();
+    let unknown = || ResolveError::Unknown(text.to_owned());
+    if let Ok(name) = NsName::new(text)
+        && exists(&name)
+    {
+        let (lab, node) = lab_of(place, &labs, &name).unzip();
+        return Ok(Resolved { ns: name.into(), lab, node });
+    }
+    let node = NodeName::new(text).map_err(|_| unknown())?;
+    let mut found: Vec<(NsName, LabName)> = labs
+        .into_iter()
+        .filter_map(|lab| Some((NsName::new(&format!("{lab}-{node}")).ok()?, lab)))
+        .filter(|(name, _)| exists(name))
+        .collect();
+    match (found.pop(), found.len()) {
+        (Some((name, lab)), 0) => Ok(Resolved { ns: name.into(), lab: Some(lab), node: Some(node) }),
+        (Some(last), _) => {
+            let mut names: Vec<String> = found.iter().chain([&last]).map(|(name, _)| name.to_string()).collect();
+            names.sort();
+            Err(ResolveError::Ambiguous { text: text.to_owned(), names })
+        }
+        (None, _) => Err(unknown()),
+    }
+}
+
+fn exists(name: &NsName) -> bool {
+    fs::symlink_metadata(Path::new(NETNS_DIR).join(name.as_str())).is_ok()
+}
+
+/// The lab whose name the namespace begins with. Where two could be meant (`a` with node `b-c`, `a-b` with node `c`), or
+/// none shows (lab `default`), the records tell.
+fn lab_of(place: &Place, labs: &[LabName], ns: &NsName) -> Option<(LabName, NodeName)> {
+    let split = |lab: &LabName| {
+        let node = ns.as_str().strip_prefix(lab.as_str())?.strip_prefix('-')?;
+        Some((lab.clone(), NodeName::new(node).ok()?))
+    };
+    let mut named: Vec<_> = labs.iter().filter_map(split).collect();
+    if named.len() == 1 {
+        return named.pop();
+    }
+    named.extend(
+        labs.iter()
+            .filter(|lab| lab.as_str() == DEFAULT_LAB)
+            .filter_map(|lab| Some((lab.clone(), NodeName::new(ns.as_str()).ok()?))),
+    );
+    named.into_iter().find(|(lab, node)| {
+        let record = Record::read(place, lab).ok().flatten();
+        record.is_some_and(|record| record.nodes.get(node).is_some_and(|known| known.ns.name() == Some(ns)))
+    })
+}
