@@ -134,6 +134,15 @@ name_type!(
     check_interface
 );
 
+impl NsName {
+    /// The namespace of a lab's node: `LAB-NODE`, so that two labs with a `web` live side by side; of the lab
+    /// [`DEFAULT_LAB`] the bare node. Labels are namespace names, and 63 + 1 + 63 bytes are below 255: it always fits.
+    #[must_use]
+    pub fn of(lab: &LabName, node: &NodeName) -> Self {
+        Self(if lab.as_str() == DEFAULT_LAB { node.0.clone() } else { format!("{lab}-{node}") })
+    }
+}
+
 impl NodeName {
     /// Is this the reserved node `host`?
     #[must_use]
@@ -199,6 +208,12 @@ pub enum NsId {
 }
 
 impl NsId {
+    /// Where a lab's node lives: the host for the node `host`, else the namespace [`NsName::of`].
+    #[must_use]
+    pub fn of(lab: &LabName, node: &NodeName) -> Self {
+        if node.is_host() { NsId::Host } else { NsId::Named(NsName::of(lab, node)) }
+    }
+
     /// The name under `/run/netns`; none for the host.
     #[must_use]
     pub fn name(&self) -> Option<&NsName> {

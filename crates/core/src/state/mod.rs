@@ -10,6 +10,7 @@
 mod link;
 mod route;
 mod sysctl;
+mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,110 @@
+//! Routes: what the file says, and default routes by the gateways of switches.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use super::addresses::{same_family, with_prefix};
+use super::wiring::{Holder, Place, Wiring};
+use crate::lab::{Node, RouteSpec};
+use crate::name::{IfName, NsId};
+use crate::state::{Route, RouteKind, State};
+
+/// Adds the routes of every node. A route that leads nowhere (the checks tell of it) is left out.
+pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
+    for node in &wiring.lab.nodes {
+        let place = Place::of(&node.name);
+        let mut routes: Vec<Route> = node.routes.iter().flat_map(|spec| written(wiring, place, spec)).collect();
+        for v6 in [false, true] {
+            let default = default_route(v6);
+            if routes.iter().all(|r| r.to != default) {
+                routes.extend(to_gateway(wiring, node, v6));
+            }
+        }
+        if !routes.is_empty() {
+            state.entry(&NsId::of(&wiring.lab.name, &node.name)).routes.extend(routes);
+        }
+    }
+}
+
+/// `0.0.0.0/0` or `::/0`.
+pub(crate) fn default_route(v6: bool) -> IpNet {
+    let any = if v6 { IpAddr::from(Ipv6Addr::UNSPECIFIED) } else { Ipv4Addr::UNSPECIFIED.into() };
+    with_prefix(any, 0)
+}
+
+/// The interface of a node by which an address is reached without a router.
+pub(crate) fn on_link<'w>(wiring: &'w Wiring<'_>, place: Place<'_>, address: IpAddr) -> Option<&'w IfName> {
+    wiring.addressed(place).find(|(_, nets)| nets.iter().any(|net| net.contains(&address))).map(|(name, _)| name)
+}
+
+/// The destinations of a written route: one, or the default of each family that it can mean.
+pub(crate) fn destinations(wiring: &Wiring<'_>, place: Place<'_>, spec: &RouteSpec) -> Vec<IpNet> {
+    match (spec.to, spec.via, &spec.dev) {
+        (Some(to), _, _) => vec![to.trunc()],
+        (None, Some(via), _) => vec![default_route(via.is_ipv6())],
+        (None, None, Some(dev)) => {
+            let has = |v6: bool| {
+                let mut own = wiring.addressed(place).filter(|(name, _)| *name == dev).flat_map(|(_, nets)| nets);
+                own.any(|net| net.addr().is_ipv6() == v6)
+            };
+            [false, true].into_iter().filter(|&v6| has(v6)).map(default_route).collect()
+        }
+        (None, None, None) => vec![default_route(false), default_route(true)],
+    }
+}
+
+fn written(wiring: &Wiring<'_>, place: Place<'_>, spec: &RouteSpec) -> Vec<Route> {
+    let unicast = spec.kind == RouteKind::Unicast;
+    let dev = match (&spec.dev, spec.via) {
+        _ if !unicast => None,
+        (Some(dev), _) => Some(dev.clone()),
+        (None, Some(via)) => on_link(wiring, place, via).cloned(),
+        (None, None) => None,
+    };
+    if unicast && dev.is_none() {
+        return Vec::new();
+    }
+    let route = |to: IpNet| Route {
+        to,
+        metric: spec.metric.unwrap_or_else(|| Route::usual_metric(to)),
+        kind: spec.kind,
+        via: spec.via.filter(|_| unicast),
+        dev: dev.clone(),
+    };
+    destinations(wiring, place, spec).into_iter().map(route).collect()
+}
+
+/// The default route of one family: by the node's own `gateway:`, else by the gateway of the first of its switches that has
+/// one with an address of this family.
+fn to_gateway(wiring: &Wiring<'_>, node: &Node, v6: bool) -> Option<Route> {
+    let place = Place::of(&node.name);
+    if let Some(gateway) = node.gateways.iter().find(|g| g.is_ipv6() == v6) {
+        let dev = on_link(wiring, place, gateway.value)?;
+        return Some(Route::unicast(default_route(v6), Some(gateway.value), dev.clone()));
+    }
+    // the host has its own way out, and its lab interfaces are nobody's business but the lab's
+    if place == Place::Host {
+        return None;
+    }
+    wiring.interfaces(place).find_map(|(side, far)| {
+        let Holder::Switch(index) = far.owner else { return None };
+        let via = gateway_address(wiring, index, v6)?;
+        let own = side.addresses.iter().find(|net| same_family(net.addr(), via))?;
+        let is_itself = wiring.bridges[index].switch.gateway.as_ref().is_some_and(|g| Place::of(g) == place);
+        (!is_itself && own.contains(&via)).then(|| Route::unicast(default_route(v6), Some(via), side.name.clone()))
+    })
+}
+
+/// The address by which a switch's members reach their gateway.
+pub(crate) fn gateway_address(wiring: &Wiring<'_>, switch: usize, v6: bool) -> Option<IpAddr> {
+    let bridge = &wiring.bridges[switch];
+    let gateway = Place::of(bridge.switch.gateway.as_ref()?);
+    let addresses = if bridge.is_gateway() {
+        &bridge.addresses
+    } else {
+        &wiring.members(switch).find(|side| side.is_of(gateway))?.addresses
+    };
+    let subnet = |address: IpAddr| bridge.switch.subnets.iter().any(|net| net.contains(&address));
+    addresses.iter().map(IpNet::addr).find(|a| a.is_ipv6() == v6 && subnet(*a))
+}
