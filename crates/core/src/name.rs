@@ -34,11 +34,11 @@ pub enum NameError {
         max: usize,
     },
     /// A character that such a name cannot hold.
-    #[error("`{}` cannot be in a name; {allowed}", character.escape_debug())]
+    #[error("`{}` is not possible here; {allowed}", character.escape_debug())]
     Character {
         /// The first offending character.
         character: char,
-        /// What would be possible, as a clause.
+        /// The rule, as a sentence.
         allowed: &'static str,
     },
     /// A name that means something else.
@@ -164,9 +164,11 @@ fn check_label(text: &str) -> Result<(), NameError> {
     let first = |c: char| c.is_ascii_alphanumeric();
     let rest = |c: char| first(c) || c == '-' || c == '_';
     match text.chars().enumerate().find(|&(i, c)| if i == 0 { !first(c) } else { !rest(c) }) {
-        Some((0, character)) => Err(NameError::Character { character, allowed: "it begins with a letter or a digit" }),
+        Some((0, character)) => {
+            Err(NameError::Character { character, allowed: "a name begins with a letter or a digit" })
+        }
         Some((_, character)) => {
-            Err(NameError::Character { character, allowed: "letters, digits, `-` and `_` are possible" })
+            Err(NameError::Character { character, allowed: "a name has letters, digits, `-` and `_`" })
         }
         None => Ok(()),
     }
@@ -188,7 +190,7 @@ fn check_file_name(text: &str, also: &[char]) -> Result<(), NameError> {
     }
     match text.chars().find(|c| c.is_whitespace() || c.is_control() || also.contains(c)) {
         Some(character) => {
-            Err(NameError::Character { character, allowed: "no `/`, `:`, space or control character is possible" })
+            Err(NameError::Character { character, allowed: "such a name has no `/`, `:`, space or control character" })
         }
         None => Ok(()),
     }

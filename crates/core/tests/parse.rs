@@ -1,4 +1,5 @@
-//! Lab files and what the reader says of them, one folder each: `lab.yaml` and `lab.txt` (a good file, as understood) or
+//! Lab files and what the reader says of them, one folder each: `lab.yaml` and `lab.txt` (a good file, as
+//! understood: ranges expanded, the long way where it says more) or
 //! `problems.txt` (a bad one, as shown on a terminal). `UPDATE_CASES=1 cargo test` rewrites the expected texts.
 
 use std::fs;
@@ -19,7 +20,7 @@ fn cases() {
     for folder in folders {
         let text = fs::read_to_string(folder.join("lab.yaml")).unwrap();
         let (name, other, found) = match lab::parse(&text, &LabName::new("case").unwrap()) {
-            Ok(lab) => ("lab.txt", "problems.txt", format!("{lab:#?}\n")),
+            Ok(lab) => ("lab.txt", "problems.txt", lab.to_string()),
             Err(problems) => ("problems.txt", "lab.txt", render(&problems, "lab.yaml", &text, false)),
         };
         count += 1;

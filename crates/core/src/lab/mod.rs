@@ -7,6 +7,7 @@
 pub mod range;
 
 mod parse;
+mod write;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -201,7 +202,7 @@ pub struct Publish {
     pub proto: Proto,
 }
 
-/// `[INTERFACE] [ADDRESS:]PORT[-PORT][/tcp|/udp] -> NODE[:PORT]`.
+/// `[INTERFACE] [ADDRESS:]PORT[-PORT][/tcp|/udp] -> NODE[:PORT[-PORT]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
     /// The interface the packets come in by; None is any.

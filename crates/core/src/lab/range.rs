@@ -32,8 +32,11 @@ pub enum RangeError {
     #[error("{0}")]
     Name(#[from] NameError),
     /// Brackets without `FIRST-LAST` between them.
-    #[error("between the brackets of a range stand two numbers: [1-100]")]
+    #[error("a range is written like [1-100]")]
     Form,
+    /// `[` without `]`.
+    #[error("the bracket is not closed")]
+    Open,
     /// More than one pair of brackets.
     #[error("a name can have one range only")]
     Several,
@@ -76,7 +79,7 @@ impl NameRange {
             return Ok(Self { text: text.to_owned(), numbers: None });
         };
         let (prefix, rest) = (&text[..open], &text[open + 1..]);
-        let (inner, suffix) = rest.split_once(']').ok_or(RangeError::Form)?;
+        let (inner, suffix) = rest.split_once(']').ok_or(RangeError::Open)?;
         if inner.contains('[') || suffix.contains(['[', ']']) {
             return Err(RangeError::Several);
         }

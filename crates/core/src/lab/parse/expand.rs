@@ -98,15 +98,15 @@ impl Room<'_> {
                 }
             };
             if let Some((other, place)) = self.names.get(&name.value) {
-                let message = if *other == what {
-                    format!("{what} `{}` stands here twice", *name)
+                let (message, here, there) = if *other == what {
+                    (format!("{what} `{}` stands here twice", *name), "again here", "first here")
                 } else {
-                    format!("`{}` is a switch and a namespace", *name)
+                    (format!("`{}` is a switch and a namespace", *name), "the namespace", "the switch")
                 };
                 self.reader.report(
                     Problem::new(message, name.span)
-                        .label("again here")
-                        .related(place.clone(), "first here")
+                        .label(here)
+                        .related(place.clone(), there)
                         .help("each name stands for one switch or namespace of the lab"),
                 );
                 // one problem for a range, not one for each of its names
@@ -239,13 +239,10 @@ impl Room<'_> {
     fn not_for_many(&mut self, names: &At<Names>, span: Option<Range<usize>>, what: &str) {
         if let Some(span) = span {
             self.reader.report(
-                Problem::new(
-                    format!("{what} cannot belong to all {} of `{}`", names.0.count(), names.0.as_str()),
-                    span,
-                )
-                .label("for one only")
-                .related(names.span.clone(), "the range")
-                .help("leave it out, or write the names one by one"),
+                Problem::new(format!("{what} cannot belong to all of `{}`", names.0.as_str()), span)
+                    .label("for one only")
+                    .related(names.span.clone(), "the range")
+                    .help("leave it out, or write the names one by one"),
             );
         }
     }
@@ -256,13 +253,13 @@ impl Room<'_> {
         if switches > 1 && switches != count {
             self.reader.report(
                 Problem::new(
-                    format!("{count} namespaces cannot be put on {switches} switches one by one"),
+                    format!("`{}` cannot be put on `{}`, one by one", names.0.as_str(), end.to.0.as_str()),
                     end.to.span.clone(),
                 )
                 .label(format!("{switches} switches"))
                 .related(
                     names.span.clone(),
-                    if count == 1 { "1 namespace".to_owned() } else { format!("{count} namespaces") },
+                    if count == 1 { "one namespace".to_owned() } else { format!("{count} namespaces") },
                 )
                 .help("for pairs, both ranges have the same length; for several switches, write a list"),
             );

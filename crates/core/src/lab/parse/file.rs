@@ -55,9 +55,9 @@ mapping! {
     }
     required { }
     not yet {
-        "delay": "leave it out for now; all links are as fast as the kernel",
-        "loss": "leave it out for now; no link loses packets",
-        "rate": "leave it out for now; all links are as fast as the kernel"
+        "delay": "leave it out for now: links have no delay",
+        "loss": "leave it out for now: links lose nothing",
+        "rate": "leave it out for now: links have no limit"
     }
 }
 
@@ -95,9 +95,9 @@ mapping! {
     }
     required { "ends" }
     not yet {
-        "delay": "leave it out for now; all links are as fast as the kernel",
-        "loss": "leave it out for now; no link loses packets",
-        "rate": "leave it out for now; all links are as fast as the kernel"
+        "delay": "leave it out for now: links have no delay",
+        "loss": "leave it out for now: links lose nothing",
+        "rate": "leave it out for now: links have no limit"
     }
 }
 
@@ -117,9 +117,9 @@ mapping! {
     }
     required { "switch" }
     not yet {
-        "delay": "leave it out for now; all links are as fast as the kernel",
-        "loss": "leave it out for now; no link loses packets",
-        "rate": "leave it out for now; all links are as fast as the kernel"
+        "delay": "leave it out for now: links have no delay",
+        "loss": "leave it out for now: links lose nothing",
+        "rate": "leave it out for now: links have no limit"
     }
 }
 
@@ -139,15 +139,15 @@ mapping! {
     }
     required { "node" }
     not yet {
-        "delay": "leave it out for now; all links are as fast as the kernel",
-        "loss": "leave it out for now; no link loses packets",
-        "rate": "leave it out for now; all links are as fast as the kernel"
+        "delay": "leave it out for now: links have no delay",
+        "loss": "leave it out for now: links lose nothing",
+        "rate": "leave it out for now: links have no limit"
     }
 }
 
 mapping! {
     /// Address translation (masquerading) in a router namespace.
-    RouterNat is "`nat` of a namespace" in "routerNat" {
+    RouterNat is "the `nat` of a namespace" in "routerNat" {
         /// The interface that packets leave by: they get its address.
         "out" out: At<IfName>,
     }
@@ -157,7 +157,7 @@ mapping! {
 
 mapping! {
     /// Address translation (masquerading) on the host.
-    SwitchNat is "`nat` of a switch" in "switchNat" {
+    SwitchNat is "the `nat` of a switch" in "switchNat" {
         /// The interface of the host that packets leave by: they get its address.
         "out" out: At<IfName>,
     }
@@ -172,8 +172,8 @@ pub(super) use super::nat::SwitchNatValue;
 pub(super) struct Mtu;
 
 impl Limits for Mtu {
-    const WHAT: &'static str = "an MTU in bytes";
+    const WHAT: &'static str = "an MTU";
     // ETH_MIN_MTU and ETH_MAX_MTU (include/uapi/linux/if_ether.h), what veth and bridges take
     const RANGE: (u32, u32) = (68, 65535);
-    const WHY: &'static str = "these are the kernel's limits for veth and bridges; 1500 is usual";
+    const WHY: &'static str = "these are the limits of veth and bridges in bytes; 1500 is usual";
 }

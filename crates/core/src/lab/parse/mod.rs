@@ -24,6 +24,8 @@ use super::Lab;
 use crate::name::LabName;
 use crate::problem::Problem;
 
+pub(super) use scalar::needs_quotes;
+
 /// The longest lab file in bytes.
 pub const FILE_MAX: usize = 1024 * 1024;
 

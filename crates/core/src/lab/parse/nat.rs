@@ -6,6 +6,7 @@ use super::file::{RouterNat, SwitchNat};
 use super::read::{FileType, Reader, wrong_kind};
 use super::tree::{Kind, Tree};
 use crate::lab::{At, Nat};
+use crate::name::IfName;
 
 /// What stands after `nat:` of a switch; `None` is `false`.
 #[derive(Debug, Clone)]
@@ -22,6 +23,10 @@ impl FileType for SwitchNatValue {
                 let nat = SwitchNat::read(tree, reader)?;
                 Some(Self(Some(At::new(Nat { out: Some(nat.out?) }, nat.span))))
             }
+            Kind::Scalar(text) if text.text.len() > 3 && IfName::new(&text.text).is_ok() && !is_bool(&text.text) => {
+                reader.report(wrong_kind(&Self::what(), tree).help(format!("write `{{ out: {} }}`", text.text)));
+                None
+            }
             Kind::Scalar(_) => {
                 let on = At::<bool>::read(tree, reader)?;
                 Some(Self(on.value.then(|| At::new(Nat { out: None }, on.span))))
@@ -37,6 +42,10 @@ impl FileType for SwitchNatValue {
         let long = SwitchNat::schema(defs);
         json!({ "anyOf": [{ "type": "boolean" }, long] })
     }
+}
+
+fn is_bool(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "true" | "false")
 }
 
 impl RouterNat {

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 
 use serde_json::{Map, Value, json};
 
+use super::file::{NamespaceFile, OnFile};
 use super::form::{Form, Names, Text};
 use super::scalar;
 use super::tree::{Kind, PROBLEMS_MAX, Scalar, Tree};
@@ -25,37 +26,35 @@ impl Reader {
             self.problems.push(problem);
         }
     }
-
-    /// `expected a list, found text`.
-    pub fn expected(&mut self, what: &str, tree: &Tree) {
-        self.report(wrong_kind(what, tree));
-    }
 }
 
 /// The problem `expected …, found …`.
 pub(super) fn wrong_kind(what: &str, tree: &Tree) -> Problem {
-    let found = tree.found();
-    let label = match &tree.kind {
-        Kind::Nothing => "no value".to_owned(),
-        _ => format!("this is {found}"),
+    let (found, label) = match &tree.kind {
+        Kind::Nothing => ("nothing".to_owned(), String::new()),
+        Kind::List(_) => ("a list".to_owned(), "this is a list".to_owned()),
+        Kind::Map(_) => ("a mapping".to_owned(), "this is a mapping".to_owned()),
+        Kind::Scalar(scalar) if scalar.text.is_empty() => ("empty quotes".to_owned(), String::new()),
+        Kind::Scalar(scalar) if scalar.text.len() > 60 => ("text".to_owned(), "this is text".to_owned()),
+        Kind::Scalar(scalar) => (format!("`{}`", scalar.text), scalar::description(scalar)),
     };
-    Problem::new(format!("expected {what}, found {found}"), tree.span.clone()).label(label)
+    let problem = Problem::new(format!("expected {what}, found {found}"), tree.span.clone()).label(label);
+    match colons_for_a_mapping(tree) {
+        Some(text) => problem.help(format!("put it in quotes: \"{text}\"")),
+        None => problem,
+    }
 }
 
-impl Tree {
-    /// What it is, in words.
-    pub fn found(&self) -> &'static str {
-        match &self.kind {
-            Kind::Nothing => "nothing",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a mapping",
-            Kind::Scalar(scalar) => match scalar::reading(scalar) {
-                scalar::Reading::Text => "text",
-                scalar::Reading::Bool => "true or false",
-                scalar::Reading::Number | scalar::Reading::OddNumber(_) => "a number",
-                scalar::Reading::OddBool => "a word that some read as true or false",
-            },
-        }
+/// `[fd01::]`: YAML takes the last colon for that of a mapping.
+fn colons_for_a_mapping(tree: &Tree) -> Option<String> {
+    match &tree.kind {
+        Kind::Map(entries) => match entries.as_slice() {
+            [(key, Tree { kind: Kind::Nothing, .. })] if key.plain && key.text.contains(':') => {
+                Some(format!("{}:", key.text))
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -176,11 +175,23 @@ pub(super) fn entries<'t>(
     reader: &mut Reader,
 ) -> Option<&'t [(Scalar, Tree)]> {
     let Kind::Map(entries) = &tree.kind else {
-        reader.expected(&format!("a mapping for {}", about.what), tree);
+        let glued = match &tree.kind {
+            Kind::Scalar(scalar) => {
+                scalar.text.split_once(':').filter(|(key, _)| about.keys.iter().any(|k| k.key == *key))
+            }
+            _ => None,
+        };
+        reader.report(wrong_kind(about.what, tree).help(match (glued, about.keys) {
+            (Some((key, value)), _) => format!("write `{key}: {value}`, with a space after the colon"),
+            (None, [key]) => format!("write `{{ {}: … }}`", key.key),
+            (None, _) => format!("{} is a mapping with the keys {}", about.what, about.key_list()),
+        }));
         return None;
     };
     for &key in required {
-        if !entries.iter().any(|(name, _)| name.text == key) {
+        // a misspelt key is told where it stands, and once is enough
+        let there = |name: &str| name == key || nearest(name, about.keys.iter().map(|about| about.key)) == Some(key);
+        if !entries.iter().any(|(name, _)| there(&name.text)) {
             reader.report(
                 Problem::new(format!("{} needs `{key}`", about.what), tree.span.clone())
                     .label(format!("`{key}` is missing here")),
@@ -188,6 +199,13 @@ pub(super) fn entries<'t>(
         }
     }
     Some(entries)
+}
+
+impl About {
+    /// The keys as a sentence has them.
+    fn key_list(&self) -> String {
+        self.keys.iter().map(|about| format!("`{}`", about.key)).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The value of a key.
@@ -219,22 +237,31 @@ pub(super) fn unknown_key(key: &Scalar, about: &About, reader: &mut Reader) {
     let elsewhere: Vec<_> = super::file::ALL
         .iter()
         .filter(|other| other.keys.iter().any(|about| about.key == name))
-        .map(|o| o.what)
+        .map(|other| other.what)
         .collect();
     let help = if name == "<<" {
         "merge keys are not possible in a lab file; write the keys out".to_owned()
+    } else if let Some(near) = synonym(name, known()) {
+        format!("did you mean `{near}`?")
+    } else if about.what == NamespaceFile::ABOUT.what && elsewhere.contains(&OnFile::ABOUT.what) {
+        format!("`{name}` belongs to an interface: `on: {{ switch: …, {name}: … }}`")
+    } else if !elsewhere.is_empty() {
+        format!("`{name}` is a key of {}", elsewhere.join(", "))
     } else if let Some(near) = nearest(name, known()) {
         format!("did you mean `{near}`?")
-    } else if !elsewhere.is_empty() {
-        format!("`{name}` is a key of {}", elsewhere.join(" and of "))
     } else {
-        format!("{} has the keys {}", about.what, known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+        format!("{} has the keys {}", about.what, about.key_list())
     };
     reader.report(problem.help(help));
 }
 
 /// Words of other tools, and what they are called here.
-const SYNONYMS: [(&str, &str); 22] = [
+const SYNONYMS: [(&str, &str); 27] = [
+    ("switch", "node"),
+    ("namespace", "node"),
+    ("host", "node"),
+    ("node", "switch"),
+    ("bridge", "switch"),
     ("addresses", "address"),
     ("addr", "address"),
     ("ip", "address"),
@@ -259,15 +286,20 @@ const SYNONYMS: [(&str, &str); 22] = [
     ("networks", "on"),
 ];
 
+fn synonym<'k>(word: &str, mut known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let lower = word.to_ascii_lowercase();
+    known.find(|key| SYNONYMS.contains(&(lower.as_str(), key)))
+}
+
 /// The known word nearest to a wrong one, if any is near.
 pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str> + Clone) -> Option<&'k str> {
-    let lower = word.to_ascii_lowercase();
-    if let Some(key) = known.clone().find(|key| SYNONYMS.contains(&(lower.as_str(), key))) {
+    if let Some(key) = synonym(word, known.clone()) {
         return Some(key);
     }
     if word.len() > 40 {
         return None; // the distance costs the product of both lengths
     }
+    let lower = word.to_ascii_lowercase();
     known
         .map(|key| (strsim::damerau_levenshtein(&lower, key), key))
         .filter(|&(distance, key)| distance <= 1 + key.len() / 4 && distance < key.len())
@@ -307,7 +339,7 @@ impl<F: Form> FileType for At<F> {
     fn read(tree: &Tree, reader: &mut Reader) -> Option<Self> {
         let Kind::Scalar(text) = &tree.kind else {
             let problem = wrong_kind(F::WHAT, tree);
-            reader.report(if F::HELP.is_empty() { problem } else { problem.help(F::HELP) });
+            reader.report(if problem.help.is_some() { problem } else { problem.help(F::HELP) });
             return None;
         };
         form::<F>(text, reader)
@@ -343,7 +375,10 @@ impl FileType for At<bool> {
                 _ => {}
             }
         }
-        let problem = wrong_kind("true or false", tree);
+        let mut problem = wrong_kind("true or false", tree);
+        if matches!(&tree.kind, Kind::Scalar(scalar) if scalar::reading(scalar) == scalar::Reading::Bool) {
+            problem.label = "written in small letters here".to_owned();
+        }
         let meant = match &tree.kind {
             Kind::Scalar(scalar) => match scalar.text.to_ascii_lowercase().as_str() {
                 "true" | "yes" | "on" | "y" | "1" => Some("write `true`"),
@@ -367,7 +402,7 @@ impl FileType for At<bool> {
 /// One, or a list of them.
 impl<T: FileType> FileType for Vec<T> {
     fn what() -> String {
-        format!("{} or a list of them", T::what())
+        format!("{}, or a list of them", T::what())
     }
 
     fn read(tree: &Tree, reader: &mut Reader) -> Option<Self> {
@@ -429,10 +464,15 @@ impl<T: FileType> FileType for Pair<T> {
         match <[Option<T>; 2]>::try_from(read) {
             Ok([first, second]) => Some(Pair([first?, second?])),
             Err(read) => {
+                let help = if read.len() < 2 {
+                    "the other end is a namespace, a switch or `host`"
+                } else {
+                    "to join more than two, make a switch and put the namespaces `on` it"
+                };
                 reader.report(
-                    Problem::new(format!("expected two, found {}", read.len()), tree.span.clone())
+                    Problem::new(format!("expected two ends, found {}", read.len()), tree.span.clone())
                         .label("a link has two ends")
-                        .help("for more than two, make a switch and put the namespaces `on` it"),
+                        .help(help),
                 );
                 None
             }
@@ -500,7 +540,7 @@ pub(super) enum Either<F, M> {
 
 impl<F: Form, M: FileType> FileType for Either<F, M> {
     fn what() -> String {
-        format!("{} or {}", F::WHAT, M::what())
+        F::WHAT.to_owned()
     }
 
     fn read(tree: &Tree, reader: &mut Reader) -> Option<Self> {
@@ -550,14 +590,16 @@ impl<L: Limits> FileType for At<Number<L>> {
         };
         let (least, greatest) = L::RANGE;
         let Some(number) = number else {
-            let problem = wrong_kind(L::WHAT, tree);
-            let help = match &tree.kind {
-                Kind::Scalar(scalar) => match scalar::meant_number(&scalar.text) {
-                    Some(meant) => format!("write {meant}"),
-                    None => format!("write a number from {least} to {greatest}"),
-                },
-                _ => format!("write a number from {least} to {greatest}"),
-            };
+            let mut problem = wrong_kind(L::WHAT, tree);
+            let mut help = format!("write a number from {least} to {greatest}");
+            if let Kind::Scalar(scalar) = &tree.kind {
+                if scalar::reading(scalar) == scalar::Reading::Number {
+                    problem.label = format!("possible are {least} to {greatest}");
+                }
+                if let Some(meant) = scalar::meant_number(&scalar.text) {
+                    help = format!("write {meant}");
+                }
+            }
             reader.report(problem.help(help));
             return None;
         };
@@ -567,7 +609,7 @@ impl<L: Limits> FileType for At<Number<L>> {
             }
             _ => {
                 reader.report(
-                    Problem::new(format!("{number} is not possible as {}", L::WHAT), tree.span.clone())
+                    Problem::new(format!("`{number}` cannot be {}", L::WHAT), tree.span.clone())
                         .label(format!("possible are {least} to {greatest}"))
                         .help(L::WHY),
                 );

@@ -15,6 +15,8 @@ pub(super) enum Reading {
     Bool,
     /// `yes`, `on`, `n`: true or false to readers of YAML 1.1.
     OddBool,
+    /// `null` or `~`.
+    Null,
     /// A decimal number.
     Number,
     /// Something that readers understand as different numbers, or some not as a number: what one of them makes of it.
@@ -30,6 +32,7 @@ pub(super) fn reading(scalar: &Scalar) -> Reading {
     match text {
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => return Reading::Bool,
         "y" | "Y" | "n" | "N" => return Reading::OddBool,
+        "null" | "Null" | "NULL" | "~" => return Reading::Null,
         _ => {}
     }
     let lower = text.to_ascii_lowercase();
@@ -75,6 +78,16 @@ pub(super) fn reading(scalar: &Scalar) -> Reading {
     Reading::Text
 }
 
+/// Does a text need quotes, so that every reader takes it for this text?
+pub(in crate::lab) fn needs_quotes(text: &str) -> bool {
+    // a character set that means nothing to YAML anywhere in a text, in brackets or not; a space only between others
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '_' | '-' | ' ');
+    let harmless =
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && !text.ends_with(' ') && text.chars().all(plain);
+    let scalar = Scalar { text: text.to_owned(), plain: true, span: 0..0, verbatim: None };
+    !harmless || reading(&scalar) != Reading::Text
+}
+
 /// `22:22`, `1:30:00` (YAML 1.1, https://yaml.org/type/int.html): digits, then groups below 60.
 fn sexagesimal(text: &str) -> bool {
     let mut groups = text.split(':');
@@ -108,33 +121,42 @@ pub(super) fn decimal(text: &str) -> Option<u64> {
 
 /// The number that somebody may have meant who wrote `1_500` or `"1500"`.
 pub(super) fn meant_number(text: &str) -> Option<u64> {
-    let text = text.strip_prefix('+').unwrap_or(text).trim();
-    decimal(&text.replace(['_', ','], "")).or_else(|| text.strip_suffix(".0").and_then(decimal))
+    let text = text.trim().trim_start_matches(['+', '0']).replace(['_', ','], "");
+    decimal(text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// What a scalar is, for under the caret; nothing if it is simply text.
+pub(super) fn description(scalar: &Scalar) -> String {
+    match reading(scalar) {
+        Reading::Text => {
+            let bare = Scalar { text: scalar.text.clone(), plain: true, span: 0..0, verbatim: None };
+            match reading(&bare) {
+                Reading::Text => String::new(),
+                _ => "in quotes this is text".to_owned(),
+            }
+        }
+        Reading::Bool => "without quotes this is true or false".to_owned(),
+        Reading::Null => "without quotes this is nothing".to_owned(),
+        Reading::Number => "without quotes this is a number".to_owned(),
+        Reading::OddBool => "without quotes some YAML readers take this for true or false".to_owned(),
+        Reading::OddNumber(what) => format!("without quotes some YAML readers take this for {what}"),
+    }
 }
 
 /// The problem of a plain scalar that somebody takes for something else than the text that is meant here.
 pub(super) fn surprise<F: Form>(scalar: &Scalar) -> Option<Problem> {
     let reading = reading(scalar);
-    let (what, label) = match reading {
-        Reading::Text => return None,
-        Reading::Number if F::NUMBER && decimal(&scalar.text).is_some() => return None,
-        Reading::Bool => ("true or false", "without quotes this is true or false".to_owned()),
-        Reading::OddBool => (
-            "a word that some read as true or false",
-            "without quotes many YAML readers take this for true or false".to_owned(),
-        ),
-        Reading::Number => ("a number", "without quotes this is a number".to_owned()),
-        Reading::OddNumber(what) => ("a number", format!("without quotes many YAML readers take this for {what}")),
-    };
-    let problem = Problem::new(format!("expected {}, found {what}", F::WHAT), scalar.span.clone()).label(label);
+    if reading == Reading::Text || (F::NUMBER && reading == Reading::Number && decimal(&scalar.text).is_some()) {
+        return None;
+    }
+    let problem = Problem::new(format!("expected {}, found `{}`", F::WHAT, scalar.text), scalar.span.clone())
+        .label(description(scalar));
     let mut trial = Reader { problems: Vec::new() };
     let good = F::parse(Text::of(scalar), &mut trial).is_some() && trial.problems.is_empty();
-    Some(if good {
-        problem.help(format!("put it in quotes: \"{}\"", scalar.text))
-    } else if F::HELP.is_empty() {
-        problem
-    } else {
-        problem.help(F::HELP)
+    Some(match meant_number(&scalar.text) {
+        _ if good => problem.help(format!("put it in quotes: \"{}\"", scalar.text)),
+        Some(number) if F::NUMBER => problem.help(format!("write {number}")),
+        _ => problem.help(F::HELP),
     })
 }
 

@@ -104,6 +104,22 @@ pub(super) fn build(source: &str, problems: &mut Vec<Problem>) -> Option<Tree> {
     builder.root
 }
 
+/// Where the anchor (`&`) or tag (`!`) of a value stands. The parser does not say: the value begins with it or after it.
+fn property(source: &str, value: usize, sign: char) -> Range<usize> {
+    let (before, after) = (source.get(..value).unwrap_or_default(), source.get(value..).unwrap_or_default());
+    let mut start = value;
+    for word in after.split_inclusive(char::is_whitespace).take_while(|word| word.starts_with(['&', '!'])) {
+        if word.starts_with(sign) {
+            return start..start + word.trim_end().len();
+        }
+        start += word.len();
+    }
+    let start = before.rfind(sign).unwrap_or(value);
+    let start = before.get(..start).map_or(start, |before| before.trim_end_matches(sign).len());
+    let rest = source.get(start..).unwrap_or_default();
+    start..start + rest.find(|c: char| c.is_whitespace() || ",[]{}".contains(c)).unwrap_or(rest.len())
+}
+
 /// From the parser's indices, which count characters, to bytes of the file.
 struct Places {
     /// Byte of each character; empty if all are single bytes.
@@ -189,13 +205,7 @@ impl Builder<'_> {
     }
 
     fn refuse_properties(&mut self, span: &Range<usize>, anchor: usize, tag: bool) {
-        // the parser does not say where anchor and tag stand: before the value, at most a comment between
-        let before = self.source.get(..span.start).unwrap_or_default();
-        let place = |sign: char| {
-            let start = before.rfind(sign).unwrap_or(span.start);
-            let rest = self.source.get(start..).unwrap_or_default();
-            start..start + rest.find(char::is_whitespace).unwrap_or(rest.len())
-        };
+        let place = |sign| property(self.source, span.start, sign);
         if anchor > 0 {
             self.problems.push(
                 Problem::new("anchors (`&name`) are not possible in a lab file", place('&'))
@@ -279,8 +289,10 @@ impl Builder<'_> {
                 },
                 kind => {
                     let (found, help) = match kind {
-                        Kind::List(_) => ("a list", "a name with a range is put in quotes: \"n[1-3]\""),
-                        _ => ("a mapping", "write `key: value`"),
+                        Kind::List(_) => {
+                            ("a list", "write one entry for each; text that begins with `[` is put in quotes")
+                        }
+                        _ => ("a mapping", "text that begins with `{` is put in quotes"),
                     };
                     self.problems.push(
                         Problem::new(format!("expected a key, found {found}"), tree.span)

@@ -14,7 +14,7 @@ pub(super) fn ip(text: Text<'_>, reader: &mut Reader) -> Option<IpAddr> {
     match text.text.parse() {
         Ok(ip) => Some(ip),
         Err(_) => {
-            let problem = text.problem(format!("`{}` is no IP address", text.text));
+            let problem = text.problem(format!("`{}` is not an IP address", text.text));
             reader.report(match reason(text.text) {
                 Some((label, help)) if help.is_empty() => problem.label(label),
                 Some((label, help)) => problem.label(label).help(help),
@@ -69,8 +69,18 @@ fn prefix_len(ip: IpAddr, text: Text<'_>, reader: &mut Reader) -> Option<u8> {
         Some(len) => Some(len),
         None => {
             let family = if ip.is_ipv4() { "IPv4" } else { "IPv6" };
+            let problem = if text.text.is_empty() {
+                text.problem("no prefix length stands after `/`")
+            } else {
+                text.problem(format!("`{}` cannot be a prefix length", text.text))
+            };
+            let problem = problem.label(format!("{family} has 0 to {max}"));
+            let mask = text.text.parse().ok().and_then(|mask| ipnet::ip_mask_to_prefix(mask).ok());
             reader.report(
-                text.problem(format!("`{}` is no prefix length", text.text)).label(format!("{family} has 0 to {max}")),
+                match mask.or_else(|| text.text.trim_start_matches('0').parse().ok().filter(|len| *len <= max)) {
+                    Some(len) => problem.help(format!("did you mean {ip}/{len}?")),
+                    None => problem,
+                },
             );
             None
         }

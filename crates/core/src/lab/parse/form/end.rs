@@ -49,10 +49,21 @@ fn end(text: Text<'_>, reader: &mut Reader) -> Option<RawEnd> {
         Some(ifname) => interface(ifname, reader).map(Some),
     };
     let mut addresses = Vec::new();
-    for &word in rest {
+    let mut rest = rest.iter().copied().peekable();
+    while let Some(word) = rest.next() {
+        if word.text == "dev"
+            && let Some(ifname) = rest.next_if(|next| IfName::new(next.text).is_ok() && !address_like(next.text))
+        {
+            reader.report(
+                word.problem("expected an address, found `dev`")
+                    .label("not needed")
+                    .help(format!("an interface's name follows a colon: `{}:{}`", name.text, ifname.text)),
+            );
+            continue;
+        }
         if !address_like(word.text) {
-            let problem = word.problem(format!("`{}` is no IP address", word.text)).label("expected an address");
-            reader.report(if IfName::new(word.text).is_ok() && word.text != "dev" {
+            let problem = word.problem(format!("`{}` is not an IP address", word.text)).label("expected an address");
+            reader.report(if IfName::new(word.text).is_ok() {
                 problem.help(format!("an interface's name follows a colon: `{}:{}`", name.text, word.text))
             } else {
                 problem.help("an end is written `NAME:INTERFACE ADDRESS/LEN …`")

@@ -6,7 +6,7 @@ use super::{Form, Text};
 use crate::lab::At;
 use crate::lab::parse::read::Reader;
 use crate::lab::range::NameRange;
-use crate::name::{IfName, LabName, Mac, NameError, NodeName};
+use crate::name::{IfName, LabName, Mac, MacError, NameError, NodeName};
 
 /// A part of a text as a value with its place; what the type says of a wrong one is the problem.
 pub(super) fn value<T: FromStr>(text: Text<'_>, what: &str, reader: &mut Reader) -> Option<At<T>>
@@ -16,7 +16,9 @@ where
     match text.text.parse() {
         Ok(value) => Some(At::new(value, text.span())),
         Err(error) => {
-            reader.report(text.problem(format!("`{}` is no {what}", text.text)).label(error.to_string()));
+            // the message has the text already
+            let label = error.to_string().replace(&format!("`{}`", text.text), "this");
+            reader.report(text.problem(format!("`{}` cannot be {what}", text.text)).label(label));
             None
         }
     }
@@ -29,13 +31,15 @@ pub(super) fn interface(text: Text<'_>, reader: &mut Reader) -> Option<At<IfName
         Err(error @ NameError::TooLong { .. }) => {
             reader.report(
                 text.problem(format!("`{}` is too long for an interface", text.text))
-                    .label(error.to_string().replace(&format!("`{}`", text.text), "it"))
+                    .label(error.to_string().replace(&format!("`{}`", text.text), "this"))
                     .help("the kernel's limit is IFNAMSIZ, 16 bytes with the final zero"),
             );
             None
         }
         Err(error) => {
-            reader.report(text.problem(format!("`{}` is no interface name", text.text)).label(error.to_string()));
+            reader.report(
+                text.problem(format!("`{}` cannot be an interface's name", text.text)).label(error.to_string()),
+            );
             None
         }
     }
@@ -50,7 +54,7 @@ impl Form for LabName {
     const EXAMPLES: &'static [&'static str] = &["shop", "two-rooms"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        value(text, "lab's name", reader).map(|at| at.value)
+        value(text, Self::WHAT, reader).map(|at| at.value)
     }
 }
 
@@ -63,7 +67,15 @@ impl Form for NodeName {
     const EXAMPLES: &'static [&'static str] = &["router", "host"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        value(text, "name of a namespace", reader).map(|at| at.value)
+        if text.text.parse::<std::net::IpAddr>().is_ok() {
+            reader.report(
+                text.problem(format!("expected the name of a namespace, found the address `{}`", text.text))
+                    .label("an address")
+                    .help("write the name of who has this address, or `host`"),
+            );
+            return None;
+        }
+        value(text, Self::WHAT, reader).map(|at| at.value)
     }
 }
 
@@ -82,12 +94,23 @@ impl Form for IfName {
 impl Form for Mac {
     const DEF: &'static str = "mac";
     const WHAT: &'static str = "a hardware address";
-    const HELP: &'static str = "a hardware address is six bytes: 02:00:5e:10:00:01";
+    const HELP: &'static str = "a hardware address is written like 02:00:5e:10:00:01";
     const PATTERN: &'static str = "^[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}$";
     const EXAMPLES: &'static [&'static str] = &["02:00:5e:10:00:01"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        value(text, "hardware address", reader).map(|at| at.value)
+        let (label, help) = match text.text.parse() {
+            Ok(mac) => return Some(mac),
+            Err(MacError::NotUnicast(_)) => {
+                ("a multicast address, or zero", "the lowest bit of the first byte is 0".to_owned())
+            }
+            Err(MacError::Form(_)) => match text.text.replace(['-', '.'], ":").parse::<Mac>() {
+                Ok(mac) => ("the bytes are separated by colons", format!("did you mean {mac}?")),
+                Err(_) => ("six bytes are needed", Self::HELP.to_owned()),
+            },
+        };
+        reader.report(text.problem(format!("`{}` cannot be a hardware address", text.text)).label(label).help(help));
+        None
     }
 }
 
@@ -112,7 +135,7 @@ pub(super) fn names(text: Text<'_>, reader: &mut Reader) -> Option<At<Names>> {
     match NameRange::new(text.text) {
         Ok(range) => Some(At::new(Names(range), text.span())),
         Err(error) => {
-            let problem = text.problem(format!("`{}` is no name", text.text)).label(error.to_string());
+            let problem = text.problem(format!("`{}` cannot be a name", text.text)).label(error.to_string());
             reader.report(match error.help() {
                 Some(help) => problem.help(help),
                 None => problem,

@@ -16,11 +16,10 @@ fn proto<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Text<'a>, Proto)> {
         "tcp" => Some((before, Proto::Tcp)),
         "udp" => Some((before, Proto::Udp)),
         other => {
-            let problem =
-                after.problem(format!("`{other}` is no protocol that has ports here")).label("expected tcp or udp");
+            let problem = after.problem(format!("`{other}` cannot be forwarded")).label("expected tcp or udp");
             reader.report(match nearest(other, ["tcp", "udp"].into_iter()) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => problem.help("TCP and UDP can be forwarded"),
+                None => problem.help("the protocols with ports are tcp, which need not be written, and udp"),
             });
             None
         }
@@ -54,7 +53,7 @@ fn port(text: Text<'_>, reader: &mut Reader) -> Option<u16> {
             let message = if text.text.is_empty() {
                 "a port is missing".to_owned()
             } else {
-                format!("`{}` is no port", text.text)
+                format!("`{}` cannot be a port", text.text)
             };
             reader.report(text.problem(message).label("ports are 1 to 65535"));
             None
@@ -69,7 +68,10 @@ fn same_length(from: (u16, u16), to: (u16, u16), text: Text<'_>, reader: &mut Re
         return Some(to.0);
     }
     let problem = text
-        .problem(format!("{} ports cannot lead to {}", u32::from(from_count) + 1, u32::from(to_count) + 1))
+        .problem(match from_count {
+            0 => format!("one port cannot lead to {}", u32::from(to_count) + 1),
+            more => format!("{} ports cannot lead to {}", u32::from(more) + 1, u32::from(to_count) + 1),
+        })
         .label("as many are needed here");
     reader.report(match to.0.checked_add(from_count) {
         Some(last) if from_count > 0 => problem.help(format!("did you mean {}-{last}?", to.0)),
@@ -96,7 +98,7 @@ fn address_before<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Option<IpA
     let colons = text.text.bytes().filter(|&b| b == b':').count();
     if text.text.contains("::") || colons > 2 {
         reader.report(
-            text.problem(format!("`{}` is no address and port", text.text))
+            text.problem(format!("`{}` is not an address and a port", text.text))
                 .label("where does the address end?")
                 .help("put an IPv6 address in brackets: `[::1]:53`"),
         );
@@ -118,7 +120,7 @@ fn address_before<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Option<IpA
 fn some_address(ip: IpAddr, text: Text<'_>, reader: &mut Reader) -> Option<IpAddr> {
     if ip.is_unspecified() {
         reader.report(
-            text.problem(format!("`{ip}` is no address that packets arrive at"))
+            text.problem(format!("nothing arrives at `{ip}`"))
                 .label("not needed")
                 .help("leave the address out: all addresses of the host are meant then"),
         );
@@ -130,8 +132,8 @@ fn some_address(ip: IpAddr, text: Text<'_>, reader: &mut Reader) -> Option<IpAdd
 impl Form for Publish {
     const DEF: &'static str = "publish";
     const WHAT: &'static str = "a port to publish";
-    const HELP: &'static str = "write \"HOST-PORT:PORT\", with an address before and a protocol after where needed: \
-                                \"8080:80\", \"127.0.0.1:8080:80/udp\", \"[::1]:53:53/udp\", \"8000-8010:8000-8010\", 80";
+    const HELP: &'static str = "write \"8080:80\" (the host's port first), \"127.0.0.1:8080:80\", \"[::1]:53:53/udp\" or \
+                                \"8000-8010:8000-8010\"";
     const PATTERN: &'static str =
         "^((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp))?$";
     const EXAMPLES: &'static [&'static str] =
@@ -144,8 +146,8 @@ impl Form for Publish {
         let (host, target) = rest.split_once(":").unwrap_or((rest, rest));
         if target.text.contains(':') {
             reader.report(
-                rest.problem(format!("`{}` is no `HOST-PORT:PORT`", rest.text))
-                    .label("a colon too many")
+                rest.problem(format!("`{}` has a part too many", rest.text))
+                    .label("expected HOST-PORT:PORT")
                     .help(Self::HELP),
             );
             return None;
@@ -165,14 +167,14 @@ impl Form for Publish {
 impl Form for Forward {
     const DEF: &'static str = "forward";
     const WHAT: &'static str = "a port to forward";
-    const HELP: &'static str = "write \"INTERFACE PORT -> NODE:PORT\", the interface if only its packets are meant: \
-                                \"wan 2222 -> laptop:22\", \"53/udp -> dns\", \"203.0.113.2:8000-8010 -> web:8000-8010\"";
+    const HELP: &'static str =
+        "write \"wan 2222 -> laptop:22\", \"53/udp -> dns\" or \"203.0.113.2:8000-8010 -> web:8000-8010\"";
     const PATTERN: &'static str = "^\\s*([^/:\\s]{1,15}\\s+)?((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(/(tcp|udp))?\\s*->\\s*[A-Za-z0-9][A-Za-z0-9_-]*(:[0-9]+(-[0-9]+)?)?\\s*$";
     const EXAMPLES: &'static [&'static str] =
         &["wan 2222 -> laptop:22", "53/udp -> dns", "203.0.113.2:8000-8010 -> web:8000-8010"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        let Some((left, right)) = text.split_once("->") else {
+        let Some((left, right)) = text.rsplit_once("->") else {
             reader.report(
                 text.problem(format!("`{}` leads nowhere", text.text))
                     .label("expected `-> NODE` in it")
@@ -186,7 +188,8 @@ impl Form for Forward {
         let node = match NodeName::new(name.text) {
             Ok(node) => Some(At::new(node, name.span())),
             Err(error) => {
-                let problem = name.problem(format!("`{}` is no name of a node", name.text)).label(error.to_string());
+                let problem =
+                    name.problem(format!("`{}` cannot be the name of a namespace", name.text)).label(error.to_string());
                 reader.report(if name.text.contains('.') {
                     problem.help("write the name of the namespace, not its address")
                 } else if name.text.is_empty() {
@@ -223,7 +226,7 @@ fn from(left: Text<'_>, whole: Text<'_>, reader: &mut Reader) -> Option<From> {
             return None;
         }
         [_, _, third, ..] => {
-            reader.report(third.problem(format!("`{}` is too much here", third.text)).help(Forward::HELP));
+            reader.report(third.problem(format!("`{}` is one word too many", third.text)).help(Forward::HELP));
             return None;
         }
     };

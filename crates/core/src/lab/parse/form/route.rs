@@ -13,8 +13,8 @@ use crate::state::RouteKind;
 impl Form for RouteSpec {
     const DEF: &'static str = "route";
     const WHAT: &'static str = "a route";
-    const HELP: &'static str = "a route is written `PREFIX via ADDRESS`, `default via ADDRESS`, `PREFIX dev INTERFACE`, with \
-                                `metric N` at the end where needed, or `blackhole PREFIX` (unreachable, prohibit)";
+    const HELP: &'static str = "write `10.0.0.0/8 via 10.1.0.1`, `default via 10.1.0.1 metric 100`, `10.9.0.0/16 dev eth1` or \
+                                `blackhole 10.0.0.0/8`";
     const PATTERN: &'static str = "^\\s*((blackhole|unreachable|prohibit)\\s+)?(default|[0-9a-fA-F:.]+(/[0-9]{1,3})?)(\\s+(via\\s+[0-9a-fA-F:.]+|dev\\s+[^/:\\s]{1,15}|metric\\s+[0-9]+))*\\s*$";
     const EXAMPLES: &'static [&'static str] = &[
         "10.0.0.0/8 via 10.1.0.1",
@@ -43,8 +43,9 @@ impl Form for RouteSpec {
         let to = match destination.text {
             "default" => Some(None),
             word if NodeName::new(word).is_ok() && word.parse::<std::net::Ipv4Addr>().is_err() => {
-                let problem =
-                    destination.problem(format!("`{word}` is no destination")).label("expected a prefix or `default`");
+                let problem = destination
+                    .problem(format!("`{word}` cannot be a destination"))
+                    .label("expected a prefix or `default`");
                 let known = ["default", "blackhole", "unreachable", "prohibit"];
                 reader.report(match nearest(word, known.into_iter()) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
@@ -78,10 +79,19 @@ impl Form for RouteSpec {
         }
         match (&spec.to, &via) {
             (None, None) => {
+                if kind == RouteKind::Unicast && spec.dev.is_none() {
+                    reader.report(
+                        destination
+                            .problem("the default route leads nowhere")
+                            .label("expected `via ADDRESS`")
+                            .help("write `default via 10.1.0.1`"),
+                    );
+                    return None;
+                }
                 let help = text.text.replacen("default", "0.0.0.0/0", 1);
                 reader.report(
                     destination
-                        .problem("`default` of IPv4 or of IPv6?")
+                        .problem("is `default` of IPv4 or of IPv6?")
                         .label("only the address after `via` would tell")
                         .help(format!("write `{}`, or `::/0` for IPv6", help.trim())),
                 );
@@ -128,8 +138,9 @@ impl<'a> Parts<'a> {
     fn read(&mut self, words: &mut impl Iterator<Item = Text<'a>>, reader: &mut Reader) -> Option<()> {
         while let Some(word) = words.next() {
             if !matches!(word.text, "via" | "dev" | "metric") {
-                let problem =
-                    word.problem(format!("`{}` is no word of a route", word.text)).label("expected via, dev or metric");
+                let problem = word
+                    .problem(format!("`{}` does not belong into a route", word.text))
+                    .label("expected via, dev or metric");
                 reader.report(match nearest(word.text, ["via", "dev", "metric"].into_iter()) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
                     None => problem.help(RouteSpec::HELP),
@@ -170,8 +181,9 @@ fn metric(text: Text<'_>, reader: &mut Reader) -> Option<u32> {
     match decimal(text.text).and_then(|metric| u32::try_from(metric).ok()) {
         Some(metric) => Some(metric),
         None => {
-            reader
-                .report(text.problem(format!("`{}` is no metric", text.text)).label("0 to 4294967295; the lower wins"));
+            reader.report(
+                text.problem(format!("`{}` cannot be a metric", text.text)).label("0 to 4294967295; the lower wins"),
+            );
             None
         }
     }
