@@ -15,6 +15,7 @@ pub mod design;
 pub mod diff;
 pub mod host;
 pub mod lab;
+pub mod model;
 pub mod name;
 pub mod nft;
 pub mod plan;

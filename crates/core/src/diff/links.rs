@@ -68,29 +68,26 @@ fn stays(pair: &Pair<'_>, id: &NsId, name: &IfName, link: &Link) -> bool {
 /// of it is removed at that end: the kernel cleans namespaces up in its own time, and the name may be needed at once.
 pub(super) fn remove(pair: &Pair<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     let mut gone = LinkIds::new();
-    // the host comes first: where both ends go, the deletion is where a whole group can be deleted at once
-    for (id, ns) in pair.present().filter(|(id, _)| pair.stays(id)) {
-        let going: Vec<_> = own_links(ns)
-            .filter(|(name, _)| fate.going.contains(&(id, *name)) && !gone.contains(&(id, *name)))
-            .collect();
-        let all_go = own_links(ns).all(|(name, _)| fate.going.contains(&(id, name)));
-        let group = link_group(pair.lab);
-        if all_go && going.len() > 1 && own_links(ns).all(|(_, link)| link.group == group) {
+    let staying = || pair.present().filter(|(id, _)| pair.stays(id));
+    // whole groups first, the host's before all. A group whose links go with another one's is left to the next loop:
+    // which of the two runs first is open, and the second would find nothing
+    let group = link_group(pair.lab);
+    for (id, ns) in staying() {
+        let goes = |(name, link): (&'_ IfName, &Link)| link.group == group && fate.going.contains(&(id, name));
+        let is_free = |(name, _): (&'_ IfName, &Link)| !gone.contains(&(id, name));
+        if own_links(ns).count() > 1 && own_links(ns).all(goes) && own_links(ns).all(is_free) {
             stages.old_links.push(Op::DelGroup { ns: id.clone(), group });
-        } else {
-            for (name, link) in &going {
-                // both ends may be in this namespace
-                if !gone.contains(&(id, *name)) {
-                    stages.old_links.push(Op::DelLink { ns: id.clone(), name: (*name).clone() });
-                }
-                if let LinkKind::Veth { peer_ns, peer } = &link.kind {
-                    gone.insert((peer_ns, peer));
-                }
+            for (name, link) in own_links(ns) {
+                gone.insert((id, name));
+                gone.extend(peer(link));
             }
         }
-        for (_, link) in &going {
-            if let LinkKind::Veth { peer_ns, peer } = &link.kind {
-                gone.insert((peer_ns, peer));
+    }
+    for (id, ns) in staying() {
+        for (name, link) in own_links(ns).filter(|(name, _)| fate.going.contains(&(id, *name))) {
+            if gone.insert((id, name)) {
+                stages.old_links.push(Op::DelLink { ns: id.clone(), name: name.clone() });
+                gone.extend(peer(link));
             }
         }
     }
@@ -98,6 +95,13 @@ pub(super) fn remove(pair: &Pair<'_>, fate: &Fate<'_>, stages: &mut Stages) {
         if let NsId::Named(name) = id {
             stages.old_namespaces.push(Op::DelNamespace { name: name.clone() });
         }
+    }
+}
+
+fn peer(link: &Link) -> Option<LinkId<'_>> {
+    match &link.kind {
+        LinkKind::Veth { peer_ns, peer } => Some((peer_ns, peer)),
+        _ => None,
     }
 }
 
