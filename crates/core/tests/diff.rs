@@ -1,12 +1,13 @@
 //! `diff`: what a plan does, in which order, and what it leaves alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use raum_core::diff::{Conflict, diff};
-use raum_core::lab::{link_group, mark};
+use raum_core::lab::{Proto, link_group, mark};
 use raum_core::name::{IfName, LabName, Mac, NsId};
+use raum_core::nft::{PortKey, PortMap, Table};
 use raum_core::plan::{Op, Plan};
-use raum_core::state::{Link, LinkKind, Namespace, Owner, Route, State};
+use raum_core::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
 fn lab() -> LabName {
     LabName::new("shop").unwrap()
@@ -66,6 +67,11 @@ fn shop() -> State {
         state.entry(&ns(&place)).routes.insert(default);
     }
     state
+}
+
+fn table() -> Table {
+    let (sets, maps, chains) = Default::default();
+    Table { name: "raum-shop".into(), lab: lab(), was: BTreeMap::new(), sets, maps, chains }
 }
 
 fn plan(from: &State, to: &State) -> Plan {
@@ -141,4 +147,71 @@ fn foreign_names_are_conflicts_only_where_they_are_wanted() {
     assert!(matches!(&conflicts[0], Conflict::Link { name, .. } if name.as_str() == "lan"));
     assert!(matches!(&conflicts[1], Conflict::Namespace { name, .. } if name.as_str() == "shop-web"));
     assert!(plan(&from, &State::default()).is_empty());
+}
+
+#[test]
+fn a_sysctl_for_all_interfaces_is_written_before_those_of_single_ones() {
+    let mut from = State::default();
+    add_veth(&mut from, ("shop-a", "a0"), ("shop-a", "b0"), 1);
+    let mut to = from.clone();
+    let key = |name: &str| Sysctl::new(&format!("net/ipv4/conf/{name}/forwarding")).unwrap();
+    from.entry(&ns("shop-a")).sysctls = BTreeMap::from([(key("a0"), "0".into()), (key("all"), "0".into())]);
+    to.entry(&ns("shop-a")).sysctls = BTreeMap::from([(key("a0"), "0".into()), (key("all"), "1".into())]);
+    let plan = plan(&from, &to);
+    let keys = plan.ops().map(|op| match op {
+        Op::SetSysctl { key, value, .. } => (key.clone(), value.as_str()),
+        _ => panic!("{op:?}"),
+    });
+    // a0 holds already, but writing `all` changes it
+    assert_eq!(keys.collect::<Vec<_>>(), [(key("all"), "1"), (key("a0"), "0")]);
+}
+
+#[test]
+fn routes_through_no_link_of_ipv6_are_made_again_when_lo_goes_down() {
+    let mut from = State::default();
+    let to = "fd99::/64".parse().unwrap();
+    let blackhole = Route { to, metric: 1024, kind: RouteKind::Blackhole, via: None, dev: None };
+    from.entry(&ns("shop-a")).routes.insert(blackhole);
+    let mut down = from.clone();
+    down.entry(&ns("shop-a")).loopback_up = false;
+    let plan = plan(&from, &down);
+    let ops: Vec<_> = plan.ops().collect();
+    assert!(matches!(ops[..], [Op::SetLink { .. }, Op::SetRoute { .. }]), "{ops:?}");
+}
+
+#[test]
+fn a_sysctl_goes_back_before_the_table_that_remembers_it_and_changes_after_it() {
+    let key = Sysctl::new("net/ipv4/conf/eno1/forwarding").unwrap();
+    let mut up = State::default();
+    let was = BTreeMap::from([(key.clone(), "0".to_owned())]);
+    up.entry(&NsId::Host).table = Some(Table { was, ..table() });
+    up.entry(&NsId::Host).sysctls.insert(key.clone(), "1".into());
+    let mut bare = State::default();
+    bare.entry(&NsId::Host).sysctls.insert(key, "0".into());
+    let (there, back) = (plan(&bare, &up), plan(&up, &bare));
+    let (there, back): (Vec<_>, Vec<_>) = (there.ops().collect(), back.ops().collect());
+    assert!(matches!(there[..], [Op::ReplaceTable { .. }, Op::SetSysctl { .. }]), "{there:?}");
+    assert!(matches!(back[..], [Op::SetSysctl { .. }, Op::DelTable { .. }]), "{back:?}");
+}
+
+#[test]
+fn flows_are_flushed_for_udp_ports_that_lead_elsewhere() {
+    let with = |entries: &[(Proto, u16, u16)]| {
+        let entries = entries.iter().map(|&(proto, port, target)| {
+            (PortKey { address: None, proto, port }, ("10.0.0.9".parse().unwrap(), target))
+        });
+        let map = PortMap { v6: false, by_address: false, entries: entries.collect() };
+        let mut state = State::default();
+        let maps = BTreeMap::from([("publish4".to_owned(), map)]);
+        state.entry(&NsId::Host).table = Some(Table { maps, ..table() });
+        state
+    };
+    let from = with(&[(Proto::Udp, 53, 53), (Proto::Udp, 54, 53), (Proto::Tcp, 80, 80)]);
+    let to = with(&[(Proto::Udp, 53, 53), (Proto::Udp, 54, 99), (Proto::Udp, 55, 53), (Proto::Tcp, 80, 8080)]);
+    let plan = plan(&from, &to);
+    let ports = plan.ops().filter_map(|op| match op {
+        Op::FlushFlows { port, .. } => Some(*port),
+        _ => None,
+    });
+    assert_eq!(ports.collect::<Vec<_>>(), [54, 55]);
 }

@@ -11,10 +11,6 @@ use ipnet::IpNet;
 use crate::name::IfName;
 use crate::state::{Link, Route};
 
-/// Below this the kernel takes IPv6 off a link with all its addresses, routes and sysctls (`addrconf_notify`,
-/// net/ipv6/addrconf.c).
-pub(super) const MTU_MIN_V6: u32 = 1280;
-
 /// The links and routes of a namespace at one moment of the plan.
 pub(super) struct Account {
     pub links: BTreeMap<IfName, Link>,
@@ -38,17 +34,6 @@ impl Account {
         if let Some(link) = self.links.get_mut(name) {
             link.up = false;
             link.addresses.retain(|address| matches!(address, IpNet::V4(_)));
-        }
-    }
-
-    /// An MTU is set.
-    pub fn mtu_set(&mut self, name: &IfName, mtu: u32) {
-        if mtu < MTU_MIN_V6 {
-            let is_v6 = |route: &Route| matches!(route.to, IpNet::V6(_));
-            self.routes.retain(|route| route.dev.as_ref() != Some(name) || !is_v6(route));
-            if let Some(link) = self.links.get_mut(name) {
-                link.addresses.retain(|address| matches!(address, IpNet::V4(_)));
-            }
         }
     }
 

@@ -120,9 +120,6 @@ fn set_links<'a>(place: &Place<'a>, fate: &Fate<'_>, now: &mut Account, stages: 
             push_change(place, name, up, &mut stages.bridges_up);
         }
         now.links.insert(name.clone(), link);
-        if let Some(mtu) = set.mtu {
-            now.mtu_set(name, mtu);
-        }
         push_change(place, name, set, &mut stages.addresses);
     }
     late

@@ -61,7 +61,7 @@ fn stays(pair: &Pair<'_>, id: &NsId, name: &IfName, link: &Link) -> bool {
     let LinkKind::Veth { peer_ns, peer } = &link.kind else { return true };
     let back = LinkKind::Veth { peer_ns: id.clone(), peer: name.clone() };
     let is_there = pair.present_at(peer_ns).and_then(|ns| ns.links.get(peer)).is_some_and(|link| link.kind == back);
-    is_there && pair.stays(peer_ns) && wanted_kind(peer_ns, peer) == Some(&back)
+    is_there && wanted_kind(peer_ns, peer) == Some(&back)
 }
 
 /// Links and namespaces that go. Inside a namespace that goes nothing is removed one by one, but a veth with one end outside

@@ -66,7 +66,7 @@ fn sysctls<'a>(place: &Place<'a>, fate: &Fate<'_>) -> Vec<(&'a Sysctl, &'a Strin
         if link.is_some_and(|id| fate.going.contains(&id)) && !name.as_ref().is_some_and(own) {
             return false;
         }
-        let is_fresh = place.is_new || link.is_some_and(|id| fate.born.contains(&id));
+        let is_fresh = link.is_some_and(|id| fate.born.contains(&id));
         let is_changed = is_fresh || place.present.sysctls.get(key) != Some(value);
         let of = family_and_last(key);
         if is_changed && rank(key) == Rank::All {

@@ -106,6 +106,17 @@ impl Kernel {
         Ok(())
     }
 
+    /// `ip route append …`
+    pub(super) fn append_route(&mut self, ns: &NsId, route: &Route) -> Done {
+        let room = self.room(ns)?;
+        room.check_route(route)?;
+        if room.routes.contains(route) {
+            return Err(eexist(""));
+        }
+        room.routes.push(route.clone());
+        Ok(())
+    }
+
     /// `ip link set … netns …`
     pub(super) fn move_link(&mut self, ns: &NsId, name: &IfName, to: &NsId) -> Done {
         if self.room(to)?.is_taken(name.as_str()) {

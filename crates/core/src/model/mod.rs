@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::host::{Host, ObserveError, OpError, Outcome, Scope};
 use crate::name::{IfName, NsId};
 use crate::plan::Op;
-use crate::state::State;
+use crate::state::{Route, State};
 use room::Room;
 
 /// In which order the namespaces of a stage have their turn: a right plan does not care.
@@ -95,6 +95,14 @@ impl ModelHost {
     /// As the kernel would answer.
     pub fn move_by_hand(&mut self, ns: &NsId, name: &IfName, to: &NsId) -> Result<(), OpError> {
         self.kernel.move_link(ns, name, to)
+    }
+
+    /// Adds a route beside others with the same prefix and metric (`ip route append`).
+    ///
+    /// # Errors
+    /// As the kernel would answer.
+    pub fn append_route_by_hand(&mut self, ns: &NsId, route: &Route) -> Result<(), OpError> {
+        self.kernel.append_route(ns, route)
     }
 
     fn run_one(&mut self, op: &Op) -> Result<(), OpError> {
