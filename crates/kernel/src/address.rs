@@ -71,10 +71,10 @@ pub(crate) fn delete(requests: &mut Requests, index: u32, address: IpNet) {
     request(requests, RTM_DELADDR, 0, index, address, 0);
 }
 
-/// Asks for the addresses of a family, of one link or all; for a dump.
-pub(crate) fn list(requests: &mut Requests, v6: bool, index: Option<u32>) {
+/// Asks for all addresses of a family; for a dump.
+pub(crate) fn list_all(requests: &mut Requests, v6: bool) {
     let family = if v6 { AF_INET6 } else { AF_INET };
-    requests.request(RTM_GETADDR, 0, &ifaddrmsg(family, 0, index.unwrap_or_default()));
+    requests.request(RTM_GETADDR, 0, &ifaddrmsg(family, 0, 0));
 }
 
 /// Reads an address from an answer; None if the answer is none.

@@ -1,14 +1,26 @@
 //! The kernel half of raum: it runs stages of operations and observes a state, over netlink sockets that it speaks itself.
 //!
 //! From the bottom up: [`message`] writes and reads netlink messages, [`socket`] sends them and matches the answers,
-//! [`namespace`] enters network namespaces, [`nft`] speaks nf_tables and conntrack. [`sandbox`] gives a test a network of
+//! [`namespace`] enters network namespaces, [`link`], [`address`] and [`route`] speak rtnetlink, [`nft`] nf_tables and conntrack. [`Linux`] does all of it behind the door [`raum_core::host::Host`]. [`sandbox`] gives a test a network of
 //! its own. It knows no lab files and decides nothing: a plan comes in, outcomes go out. All of raum's `unsafe` is here.
 
+pub mod address;
+mod directory;
 pub mod errno;
+pub mod link;
+mod linux;
 pub mod message;
 pub mod namespace;
 pub mod nft;
+mod observe;
 pub mod processes;
+pub mod route;
+mod run;
 pub mod sandbox;
 pub mod socket;
+mod space;
+mod sysctl;
 pub mod view;
+mod workers;
+
+pub use linux::{Linux, OpenError};

@@ -7,9 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use raum_core::name::{IfName, Mac};
 use raum_core::plan::{AltnameChange, VethEnd};
 
-use crate::message::{
-    Answer, Attribute, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, Request, Requests, i32_at, u32_at,
-};
+use crate::message::{Answer, Attribute, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, Request, Requests, i32_at, u32_at};
 
 pub(crate) const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -138,7 +136,7 @@ fn end(request: &mut Request<'_>, end: &VethEnd, group: u32) {
 }
 
 /// What changes on a link, with its master's index.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Set<'a> {
     pub up: Option<bool>,
     pub mtu: Option<u32>,
@@ -244,7 +242,9 @@ fn decode_attribute(link: &mut LinkInfo, attribute: Attribute<'_>) {
     let text = |attribute: Attribute<'_>| attribute.text().map(str::to_owned);
     match attribute.kind {
         IFLA_IFNAME => link.name = text(attribute).unwrap_or_default(),
-        IFLA_ADDRESS => link.mac = if attribute.bytes.len() == 6 { attribute.array() } else { None }.unwrap_or_default(),
+        IFLA_ADDRESS => {
+            link.mac = if attribute.bytes.len() == 6 { attribute.array() } else { None }.unwrap_or_default()
+        }
         IFLA_MTU => link.mtu = attribute.u32().unwrap_or_default(),
         IFLA_LINK => link.peer = attribute.u32(),
         IFLA_MASTER => link.master = attribute.u32().filter(|index| *index != 0),

@@ -124,6 +124,11 @@ impl Requests {
         }
     }
 
+    /// The number of the first request, once they were sent.
+    pub(crate) fn first_sequence(&self) -> u32 {
+        u32_at(&self.bytes, 8).unwrap_or_default()
+    }
+
     /// What goes over the wire.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -158,7 +158,6 @@ pub fn decode(answer: &Answer<'_>) -> Option<RouteInfo> {
     Some(RouteInfo { to, metric, kind, written: matches!(protocol, RTPROT_BOOT | RTPROT_STATIC), hops })
 }
 
-
 fn gateway(family: u8, attribute: Attribute<'_>) -> Option<IpAddr> {
     if attribute.kind == RTA_GATEWAY {
         return ip(family, attribute.bytes);
@@ -200,8 +199,7 @@ mod tests {
             ("::/0", Some("fd00::1")),
             ("10.8.0.0/16", Some("fe80::1")),
         ] {
-            let route =
-                Route::unicast(to.parse().unwrap(), via.map(|via| via.parse().unwrap()), eth0.clone());
+            let route = Route::unicast(to.parse().unwrap(), via.map(|via| via.parse().unwrap()), eth0.clone());
             let mut requests = Requests::new();
             set(&mut requests, &route, Some(5));
             let read = decode(&Answers::new(requests.bytes()).next().unwrap()).unwrap();
