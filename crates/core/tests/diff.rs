@@ -209,9 +209,9 @@ fn flows_are_flushed_for_udp_ports_that_lead_elsewhere() {
     let from = with(&[(Proto::Udp, 53, 53), (Proto::Udp, 54, 53), (Proto::Tcp, 80, 80)]);
     let to = with(&[(Proto::Udp, 53, 53), (Proto::Udp, 54, 99), (Proto::Udp, 55, 53), (Proto::Tcp, 80, 8080)]);
     let plan = plan(&from, &to);
-    let ports = plan.ops().filter_map(|op| match op {
-        Op::FlushFlows { port, .. } => Some(*port),
+    let flows = plan.ops().filter_map(|op| match op {
+        Op::FlushFlows { flows, .. } => Some(flows.iter().copied().collect::<Vec<_>>()),
         _ => None,
     });
-    assert_eq!(ports.collect::<Vec<_>>(), [54, 55]);
+    assert_eq!(flows.collect::<Vec<_>>(), [vec![(Proto::Udp, 54), (Proto::Udp, 55)]]);
 }

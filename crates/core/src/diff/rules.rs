@@ -29,7 +29,8 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     stages.old_rules.extend(back.into_iter().map(set));
 
     let ports = if place.is_new { BTreeSet::new() } else { changed_udp_ports(old, new) };
-    let flush = ports.into_iter().map(|port| Op::FlushFlows { ns: ns.clone(), proto: Proto::Udp, port });
+    let flows: BTreeSet<(Proto, u16)> = ports.into_iter().map(|port| (Proto::Udp, port)).collect();
+    let flush = (!flows.is_empty()).then(|| Op::FlushFlows { ns: ns.clone(), flows });
     match (old, new) {
         (Some(old), None) => {
             stages.old_rules.push(Op::DelTable { ns: ns.clone(), name: old.name.clone() });

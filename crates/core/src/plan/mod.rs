@@ -1,5 +1,7 @@
 //! Plans: what is to be done, so exactly that nothing is left to choose when it runs.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -136,14 +138,12 @@ pub enum Op {
         /// Its name, in family `inet`.
         name: String,
     },
-    /// Forgets tracked UDP flows to a published port, so that they follow the new rules at once. None to forget is fine.
+    /// Forgets tracked flows to published ports, so that they follow the new rules at once. None to forget is fine.
     FlushFlows {
         /// Where.
         ns: NsId,
-        /// Always [`Proto::Udp`] today: a TCP flow ends by itself.
-        proto: Proto,
-        /// The published port: the original direction's destination.
-        port: u16,
+        /// Protocol and published port, the original direction's destination. Only UDP today: a TCP flow ends by itself.
+        flows: BTreeSet<(Proto, u16)>,
     },
 }
 

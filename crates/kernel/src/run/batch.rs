@@ -184,7 +184,7 @@ impl<'a> Batch<'a> {
             Op::SetSysctl { key, value, .. } => sysctl::write(key, value)?,
             Op::ReplaceTable { table, .. } => nft::replace(self.netfilter()?, table)?,
             Op::DelTable { name, .. } => nft::delete(self.netfilter()?, name)?,
-            Op::FlushFlows { proto, port, .. } => conntrack::flush(self.netfilter()?, *proto, *port)?,
+            Op::FlushFlows { flows, .. } => conntrack::flush(self.netfilter()?, flows)?,
             _ => {}
         }
         self.report.outcomes.push((position, Outcome::Done));

@@ -1,0 +1,190 @@
+//! A table out of the kernel. What raum never writes is no error: it is told as a rule that is never wanted, and so is
+//! drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use raum_core::host::OpError;
+use raum_core::lab::mark;
+use raum_core::name::LabName;
+use raum_core::nft::{Chain, Hook, Rule, Table, Verdict};
+use raum_core::state::{Owner, Sysctl};
+use rustix::io::Errno;
+
+use super::set::{self, Shape};
+use super::wire::Expr;
+use super::{HEADER, HOOKS, Message, hook, is_missing, read_comment, rule, write};
+use crate::message::{Answer, Attribute, Attributes, Requests};
+use crate::socket::{Reply, Socket};
+
+/// Reads the table of a lab (`raum-LAB`), and whose it is by its comment.
+///
+/// # Errors
+/// The kernel's refusal. No table is no error, nor is a kernel without nf_tables.
+pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owner)>, OpError> {
+    let name = format!("raum-{lab}");
+    let Some(owner) = owner(socket, &name)? else { return Ok(None) };
+    let owner = if owner == mark(lab) { Owner::Lab } else { Owner::Foreign };
+    Ok(Some((read(socket, &name, lab)?, owner)))
+}
+
+/// Reads all tables that carry a lab's mark.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn observe_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
+    let reply = match dump(socket, Message::GetTable, None, None) {
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        reply => reply?,
+    };
+    let mut labs: BTreeSet<LabName> = BTreeSet::new();
+    for attributes in reply.answers().filter_map(attributes) {
+        let lab = userdata(attributes, 6).and_then(|comment| comment.strip_prefix("raum:"));
+        let lab = lab.and_then(|lab| LabName::new(lab).ok());
+        let name = attributes.find(1).and_then(Attribute::text);
+        labs.extend(lab.filter(|lab| name == Some(&format!("raum-{lab}"))));
+    }
+    labs.iter().map(|lab| read(socket, &format!("raum-{lab}"), lab)).collect()
+}
+
+/// The comment of a table of family `inet`, empty if it has none; None if there is no such table.
+pub(super) fn owner(socket: &mut Socket, name: &str) -> Result<Option<String>, OpError> {
+    let (reply, outcomes) = socket.ask(&mut write::get_table(name))?;
+    match outcomes.into_iter().collect::<Result<(), OpError>>() {
+        Err(error) if error.errno == Errno::NOENT.raw_os_error() || is_missing(&error) => return Ok(None),
+        outcome => outcome?,
+    }
+    let comment = reply.answers().filter_map(attributes).find_map(|attributes| userdata(attributes, 6));
+    Ok(Some(comment.unwrap_or_default().to_owned()))
+}
+
+fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError> {
+    let mut table = Table {
+        name: name.to_owned(),
+        lab: lab.clone(),
+        was: BTreeMap::new(),
+        sets: BTreeMap::new(),
+        maps: BTreeMap::new(),
+        chains: BTreeMap::new(),
+    };
+    let sets = dump(socket, Message::GetSet, Some(name), None)?;
+    for found in sets.answers().filter_map(attributes) {
+        read_set(socket, &mut table, found)?;
+    }
+    // the kernel takes no table's name as a filter for chains before Linux 6.1
+    for found in dump(socket, Message::GetChain, Some(name), None)?.answers().filter_map(attributes) {
+        if found.find(1).and_then(Attribute::text) == Some(name) {
+            read_chain(&mut table, found);
+        }
+    }
+    for found in dump(socket, Message::GetRule, Some(name), None)?.answers().filter_map(attributes) {
+        let own = found.find(1).and_then(Attribute::text) == Some(name);
+        let Some(chain) = found.find(2).and_then(Attribute::text).filter(|_| own) else { continue };
+        let list = found.find(4).map(Attribute::nested).unwrap_or_default();
+        let exprs: Vec<Expr> = list.map(Expr::read).collect();
+        table.chains.entry(chain.to_owned()).or_default().rules.push(rule::raise(&exprs));
+    }
+    Ok(table)
+}
+
+/// `request` for all objects of a kind, of one table, of one set.
+fn dump(socket: &mut Socket, message: Message, table: Option<&str>, set: Option<&str>) -> Result<Reply, OpError> {
+    let mut requests = Requests::new();
+    let mut request = requests.request(message.kind(), 0, &HEADER);
+    for (kind, text) in [(1, table), (2, set)] {
+        if let Some(text) = text {
+            request.text(kind, text);
+        }
+    }
+    socket.dump(&mut requests)
+}
+
+fn attributes(answer: Answer<'_>) -> Option<Attributes<'_>> {
+    answer.split(HEADER.len()).map(|(_, attributes)| attributes)
+}
+
+fn userdata<'a>(attributes: Attributes<'a>, kind: u16) -> Option<&'a str> {
+    read_comment(attributes.find(kind)?.bytes)
+}
+
+/// A thing that raum never makes.
+fn foreign(table: &mut Table, what: String) {
+    let rule = Rule { matches: Vec::new(), verdict: Verdict::Unknown(what.clone()) };
+    table.chains.insert(what, Chain { hook: None, rules: vec![rule] });
+}
+
+fn read_set(socket: &mut Socket, table: &mut Table, found: Attributes<'_>) -> Result<(), OpError> {
+    let Some(name) = found.find(2).and_then(Attribute::text) else { return Ok(()) };
+    let number = |kind| found.find(kind).and_then(Attribute::be32).unwrap_or(0);
+    let shape = Shape {
+        flags: number(3),
+        key_type: number(4),
+        key_length: number(5),
+        data_type: number(6),
+        data_length: number(7),
+    };
+    let map = shape.port_map();
+    if shape != set::IFNAMES && map.is_none() {
+        foreign(table, format!("set {name}"));
+        return Ok(());
+    }
+    let reply = dump(socket, Message::GetSetElem, Some(&table.name), Some(name))?;
+    let lists = reply.answers().filter_map(attributes).filter_map(|attributes| attributes.find(3));
+    let elements = lists.flat_map(Attribute::nested).map(Attribute::nested);
+    let value = |element: Attributes<'_>, kind| Some(element.find(kind)?.nested().find(1)?.bytes.to_vec());
+    let mut odd = false;
+    if let Some(mut map) = map {
+        for element in elements {
+            let key = value(element, 1).unwrap_or_default();
+            match set::read_entry(&map, &key, &value(element, 2).unwrap_or_default()) {
+                Some((key, to)) => drop(map.entries.insert(key, to)),
+                None => odd = true,
+            }
+        }
+        table.maps.insert(name.to_owned(), map);
+    } else {
+        let mut members = BTreeSet::new();
+        for element in elements {
+            match value(element, 1).and_then(|key| set::read_ifname(&key)) {
+                Some(member) => drop(members.insert(member)),
+                None => odd = true,
+            }
+        }
+        table.sets.insert(name.to_owned(), members);
+    }
+    if odd {
+        foreign(table, format!("an element of set {name}"));
+    }
+    Ok(())
+}
+
+fn read_chain(table: &mut Table, found: Attributes<'_>) {
+    let Some(name) = found.find(3).and_then(Attribute::text) else { return };
+    let place = found.find(4).map(Attribute::nested);
+    if place.is_none()
+        && let Some((key, value)) = note(name, userdata(found, 12))
+    {
+        table.was.insert(key, value);
+        return;
+    }
+    let known = place.and_then(|place| read_hook(place, found));
+    // NF_ACCEPT
+    let accepts = found.find(5).and_then(Attribute::be32).is_none_or(|policy| policy == 1);
+    if !accepts || (place.is_some() && known.is_none()) {
+        foreign(table, format!("the hook or policy of chain {name}"));
+    }
+    table.chains.entry(name.to_owned()).or_default().hook = known;
+}
+
+/// A sysctl's value from before: the chain `was-N` with the comment `KEY=VALUE`.
+fn note(chain: &str, comment: Option<&str>) -> Option<(Sysctl, String)> {
+    chain.strip_prefix("was-")?;
+    let (key, value) = comment?.split_once('=')?;
+    Some((Sysctl::new(key).ok()?, value.to_owned()))
+}
+
+fn read_hook(place: Attributes<'_>, chain: Attributes<'_>) -> Option<Hook> {
+    let number = place.find(1)?.be32()?;
+    let priority = place.find(2)?.array().map(i32::from_be_bytes)?;
+    let kind = chain.find(7)?.text()?;
+    HOOKS.into_iter().find(|known| hook(*known) == (kind, number, priority))
+}

@@ -1,0 +1,340 @@
+//! Rules to expressions and back.
+//!
+//! `lower` writes what `nft` would write for the same words, and `raise` reads both: so a table made by
+//! `raum plan --as ip | sh` is the same table. What raum never writes becomes [`Verdict::Unknown`].
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use raum_core::lab::Proto;
+use raum_core::name::IfName;
+use raum_core::nft::{InterfaceRef, Interfaces, Match, PortMap, Rule, Table, Verdict};
+
+use super::wire::{
+    BASE_NETWORK, BASE_TRANSPORT, CT_STATE, CT_STATUS, Expr, FIB_ADDRTYPE, FIB_DADDR, META_IIFNAME, META_L4PROTO,
+    META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT, VERDICT_DROP, VERDICT_JUMP,
+};
+
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+/// `RTN_LOCAL`, as `fib … type` gives it.
+const LOCAL: u32 = 2;
+/// `NF_CT_STATE_BIT` of established and related; `IPS_DST_NAT`.
+const ESTABLISHED_RELATED: u32 = 6;
+const DST_NAT: u32 = 32;
+/// The length of an interface name in a register: `IFNAMSIZ`.
+pub(super) const IFNAMSIZ: usize = 16;
+
+/// IP protocol numbers.
+pub(super) fn number(proto: Proto) -> u8 {
+    match proto {
+        Proto::Tcp => 6,
+        Proto::Udp => 17,
+    }
+}
+
+/// The protocol of a number, if raum speaks of it.
+pub(super) fn proto(number: u8) -> Option<Proto> {
+    match number {
+        6 => Some(Proto::Tcp),
+        17 => Some(Proto::Udp),
+        _ => None,
+    }
+}
+
+/// An interface name as it is in a register: filled up with NULs.
+pub(super) fn padded(name: &IfName) -> Vec<u8> {
+    let mut bytes = name.as_str().as_bytes().to_vec();
+    bytes.resize(IFNAMSIZ, 0);
+    bytes
+}
+
+/// The interface name in a register.
+pub(super) fn unpadded(bytes: &[u8]) -> Option<IfName> {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    IfName::new(std::str::from_utf8(bytes.get(..end)?).ok()?).ok()
+}
+
+/// A rule's expressions. Its maps must be in the table; an unknown one gives a lookup that the kernel refuses.
+pub(super) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
+    let mut out = Vec::new();
+    for condition in &rule.matches {
+        lower_match(condition, &mut out);
+    }
+    match &rule.verdict {
+        Verdict::Accept => out.push(Expr::Verdict { code: VERDICT_ACCEPT, chain: None }),
+        Verdict::Drop => out.push(Expr::Verdict { code: VERDICT_DROP, chain: None }),
+        Verdict::Jump(chain) => out.push(Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain.clone()) }),
+        Verdict::Masquerade => out.push(Expr::Masquerade),
+        Verdict::DnatMap { map } => lower_dnat(map, table.maps.get(map), &mut out),
+        // never wanted; said so by the kernel if it ever comes here
+        Verdict::Unknown(text) => out.push(Expr::Other(text.clone())),
+    }
+    out
+}
+
+fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
+    let family = |v6: bool| [Expr::Meta { key: META_NFPROTO, to: 0 }, equal(vec![if v6 { IPV6 } else { IPV4 }])];
+    match condition {
+        Match::Iif(interfaces) => lower_interfaces(META_IIFNAME, interfaces, out),
+        Match::Oif(interfaces) => lower_interfaces(META_OIFNAME, interfaces, out),
+        Match::Saddr { prefix, not } => {
+            out.extend(family(matches!(prefix, IpNet::V6(_))));
+            lower_prefix(false, *prefix, *not, out);
+        }
+        Match::Daddr { prefix, not } => {
+            out.extend(family(matches!(prefix, IpNet::V6(_))));
+            lower_prefix(true, *prefix, *not, out);
+        }
+        Match::Family { v6 } => out.extend(family(*v6)),
+        Match::ToLocal => {
+            out.push(Expr::Fib { to: 0, result: FIB_ADDRTYPE, flags: FIB_DADDR });
+            out.push(equal(LOCAL.to_ne_bytes().to_vec()));
+        }
+        Match::Established => lower_bits(CT_STATE, ESTABLISHED_RELATED, out),
+        Match::Dnatted => lower_bits(CT_STATUS, DST_NAT, out),
+        Match::Proto(proto) => {
+            out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
+            out.push(equal(vec![number(*proto)]));
+        }
+    }
+}
+
+fn equal(data: Vec<u8>) -> Expr {
+    Expr::Cmp { from: 0, not: false, data }
+}
+
+fn lower_interfaces(key: u32, interfaces: &Interfaces, out: &mut Vec<Expr>) {
+    out.push(Expr::Meta { key, to: 0 });
+    out.push(match &interfaces.which {
+        InterfaceRef::Name(name) => Expr::Cmp { from: 0, not: interfaces.not, data: padded(name) },
+        InterfaceRef::Set(set) => Expr::Lookup { set: set.clone(), from: 0, to: None, not: interfaces.not },
+    });
+}
+
+/// Where an address is in its header, and how long it is: RFC 791, section 3.1; RFC 8200, section 3.
+fn place(v6: bool, destination: bool) -> (u32, u32) {
+    match (v6, destination) {
+        (false, false) => (12, 4),
+        (false, true) => (16, 4),
+        (true, false) => (8, 16),
+        (true, true) => (24, 16),
+    }
+}
+
+fn octets(ip: IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn lower_prefix(destination: bool, prefix: IpNet, not: bool, out: &mut Vec<Expr>) {
+    let (offset, length) = place(matches!(prefix, IpNet::V6(_)), destination);
+    let mut data = octets(prefix.trunc().addr());
+    let bits = prefix.prefix_len();
+    if bits.is_multiple_of(8) && bits > 0 {
+        // whole bytes need no mask: only those are loaded
+        let bytes = bits / 8;
+        data.truncate(usize::from(bytes));
+        out.push(Expr::Payload { base: BASE_NETWORK, offset, length: u32::from(bytes), to: 0 });
+    } else {
+        out.push(Expr::Payload { base: BASE_NETWORK, offset, length, to: 0 });
+        let mask = octets(prefix.netmask());
+        out.push(Expr::Bitwise { from: 0, to: 0, xor: vec![0; mask.len()], mask });
+    }
+    out.push(Expr::Cmp { from: 0, not, data });
+}
+
+fn lower_bits(key: u32, bits: u32, out: &mut Vec<Expr>) {
+    out.push(Expr::Ct { key, to: 0 });
+    out.push(Expr::Bitwise { from: 0, to: 0, mask: bits.to_ne_bytes().to_vec(), xor: vec![0; 4] });
+    out.push(Expr::Cmp { from: 0, not: true, data: vec![0; 4] });
+}
+
+fn lower_dnat(name: &str, map: Option<&PortMap>, out: &mut Vec<Expr>) {
+    let (v6, by_address) = map.map_or((false, false), |map| (map.v6, map.by_address));
+    let words = if v6 { 4 } else { 1 };
+    let mut at = 0;
+    if by_address {
+        let (offset, length) = place(v6, true);
+        out.push(Expr::Payload { base: BASE_NETWORK, offset, length, to: 0 });
+        at = words;
+    }
+    out.push(Expr::Meta { key: META_L4PROTO, to: at });
+    // the destination port, at the same place in TCP (RFC 9293) and UDP (RFC 768)
+    out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 2, length: 2, to: at + 1 });
+    out.push(Expr::Lookup { set: name.to_owned(), from: 0, to: Some(0), not: false });
+    out.push(Expr::Dnat { family: u32::from(if v6 { IPV6 } else { IPV4 }), address: 0, port: words });
+}
+
+/// The rule of these expressions.
+pub(super) fn raise(exprs: &[Expr]) -> Rule {
+    let mut matches = Vec::new();
+    let mut rest = exprs;
+    while !rest.is_empty() {
+        if let Some(verdict) = raise_verdict(rest) {
+            return Rule { matches, verdict };
+        }
+        let Some((condition, used)) = raise_match(rest) else { break };
+        matches.push(condition);
+        rest = rest.get(used..).unwrap_or_default();
+    }
+    Rule { matches: Vec::new(), verdict: Verdict::Unknown(format!("{exprs:?}")) }
+}
+
+fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {
+    match exprs {
+        [Expr::Verdict { code: VERDICT_ACCEPT, chain: None }] => Some(Verdict::Accept),
+        [Expr::Verdict { code: VERDICT_DROP, chain: None }] => Some(Verdict::Drop),
+        [Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain) }] => Some(Verdict::Jump(chain.clone())),
+        [Expr::Masquerade] => Some(Verdict::Masquerade),
+        [.., Expr::Lookup { set, to: Some(_), .. }, Expr::Dnat { family, .. }] => {
+            // of the four shapes that raum writes, is it one?
+            [false, true].into_iter().find_map(|by_address| {
+                let map =
+                    PortMap { v6: *family == u32::from(IPV6), by_address, entries: std::collections::BTreeMap::new() };
+                let mut wanted = Vec::new();
+                lower_dnat(set, Some(&map), &mut wanted);
+                (wanted == exprs).then(|| Verdict::DnatMap { map: set.clone() })
+            })
+        }
+        _ => None,
+    }
+}
+
+/// The first condition, and how many expressions it is.
+fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
+    match exprs {
+        [Expr::Meta { key, to: 0 }, Expr::Cmp { from: 0, not, data }, rest @ ..] => {
+            match (*key, not, data.as_slice()) {
+                (META_IIFNAME, not, name) => Some((Match::Iif(named(name, *not)?), 2)),
+                (META_OIFNAME, not, name) => Some((Match::Oif(named(name, *not)?), 2)),
+                (META_NFPROTO, false, [family @ (IPV4 | IPV6)]) => {
+                    let v6 = *family == IPV6;
+                    let prefix = raise_prefix(v6, rest).map(|(condition, used)| (condition, used + 2));
+                    Some(prefix.unwrap_or((Match::Family { v6 }, 2)))
+                }
+                (META_L4PROTO, false, [number]) => Some((Match::Proto(proto(*number)?), 2)),
+                _ => None,
+            }
+        }
+        [Expr::Meta { key, to: 0 }, Expr::Lookup { set, from: 0, to: None, not }, ..] => {
+            let interfaces = Interfaces { which: InterfaceRef::Set(set.clone()), not: *not };
+            match *key {
+                META_IIFNAME => Some((Match::Iif(interfaces), 2)),
+                META_OIFNAME => Some((Match::Oif(interfaces), 2)),
+                _ => None,
+            }
+        }
+        [Expr::Fib { to: 0, result: FIB_ADDRTYPE, flags: FIB_DADDR }, Expr::Cmp { from: 0, not: false, data }, ..]
+            if *data == LOCAL.to_ne_bytes() =>
+        {
+            Some((Match::ToLocal, 2))
+        }
+        [Expr::Ct { .. }, Expr::Bitwise { .. }, Expr::Cmp { .. }, ..] => {
+            [Match::Established, Match::Dnatted].into_iter().find_map(|condition| {
+                let mut wanted = Vec::new();
+                lower_match(&condition, &mut wanted);
+                (exprs.get(..3) == Some(wanted.as_slice())).then_some((condition, 3))
+            })
+        }
+        _ => None,
+    }
+}
+
+fn named(name: &[u8], not: bool) -> Option<Interfaces> {
+    // shorter than IFNAMSIZ is a prefix match (`eth*`)
+    (name.len() == IFNAMSIZ).then_some(())?;
+    Some(Interfaces { which: InterfaceRef::Name(unpadded(name)?), not })
+}
+
+fn raise_prefix(v6: bool, exprs: &[Expr]) -> Option<(Match, usize)> {
+    let [Expr::Payload { base: BASE_NETWORK, offset, length, to: 0 }, rest @ ..] = exprs else { return None };
+    let destination = [false, true].into_iter().find(|destination| place(v6, *destination).0 == *offset)?;
+    let whole = place(v6, destination).1;
+    let (not, data, bits, used) = match rest {
+        [Expr::Cmp { from: 0, not, data }, ..] => (*not, data, u8::try_from(*length * 8).ok()?, 2),
+        [Expr::Bitwise { from: 0, to: 0, mask, xor }, Expr::Cmp { from: 0, not, data }, ..]
+            if *length == whole && xor.iter().all(|byte| *byte == 0) =>
+        {
+            let mask = address(v6, mask)?;
+            (*not, data, ipnet::ip_mask_to_prefix(mask).ok()?, 3)
+        }
+        _ => return None,
+    };
+    let mut bytes = data.clone();
+    bytes.resize(usize::try_from(whole).ok()?, 0);
+    let prefix = IpNet::new(address(v6, &bytes)?, bits).ok()?;
+    Some((if destination { Match::Daddr { prefix, not } } else { Match::Saddr { prefix, not } }, used))
+}
+
+/// An address out of a register.
+pub(super) fn address(v6: bool, bytes: &[u8]) -> Option<IpAddr> {
+    if v6 {
+        <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+    } else {
+        <[u8; 4]>::try_from(bytes).ok().map(IpAddr::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shapes() -> Vec<Match> {
+        let net = |text: &str| text.parse::<IpNet>().expect("a prefix");
+        let name = || InterfaceRef::Name(IfName::new("eth0").expect("a name"));
+        let mut all = vec![Match::ToLocal, Match::Established, Match::Dnatted];
+        for not in [false, true] {
+            for which in [name(), InterfaceRef::Set("lab".to_owned())] {
+                all.push(Match::Iif(Interfaces { which: which.clone(), not }));
+                all.push(Match::Oif(Interfaces { which, not }));
+            }
+            for prefix in
+                ["10.0.0.0/8", "10.1.2.0/23", "10.1.2.3/32", "fd00::/64", "fd00::/61", "fd00::1/128", "128.0.0.0/1"]
+            {
+                all.push(Match::Saddr { prefix: net(prefix), not });
+                all.push(Match::Daddr { prefix: net(prefix), not });
+            }
+        }
+        all.extend([Match::Family { v6: false }, Match::Family { v6: true }]);
+        all.extend([Match::Proto(Proto::Tcp), Match::Proto(Proto::Udp)]);
+        all
+    }
+
+    fn table() -> Table {
+        let map = |v6, by_address| PortMap { v6, by_address, entries: std::collections::BTreeMap::new() };
+        let maps = [("a", map(false, false)), ("b", map(false, true)), ("c", map(true, false)), ("d", map(true, true))];
+        Table {
+            name: "raum-t".to_owned(),
+            lab: "t".parse().expect("a name"),
+            was: std::collections::BTreeMap::new(),
+            sets: std::collections::BTreeMap::new(),
+            maps: maps.into_iter().map(|(name, map)| (name.to_owned(), map)).collect(),
+            chains: std::collections::BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn every_pair_of_conditions_with_every_verdict_is_read_back_as_written() {
+        let table = table();
+        let mut verdicts = vec![Verdict::Accept, Verdict::Drop, Verdict::Masquerade, Verdict::Jump("x".to_owned())];
+        verdicts.extend(table.maps.keys().map(|map| Verdict::DnatMap { map: map.clone() }));
+        for first in shapes() {
+            for second in shapes() {
+                for verdict in &verdicts {
+                    let rule = Rule { matches: vec![first.clone(), second.clone()], verdict: verdict.clone() };
+                    assert_eq!(raise(&lower(&rule, &table)), rule);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_with_something_else_in_it_is_unknown() {
+        let exprs = [Expr::Counter, Expr::Verdict { code: VERDICT_ACCEPT, chain: None }];
+        assert!(matches!(raise(&exprs).verdict, Verdict::Unknown(_)));
+    }
+}
