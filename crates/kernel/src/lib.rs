@@ -19,8 +19,10 @@ mod run;
 pub mod sandbox;
 pub mod socket;
 mod space;
+mod survey;
 mod sysctl;
 pub mod view;
 mod workers;
 
 pub use linux::{Linux, OpenError};
+pub use survey::LabFound;

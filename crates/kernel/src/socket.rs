@@ -43,6 +43,8 @@ pub enum Protocol {
     Route,
     /// nfnetlink: nf_tables, conntrack.
     Netfilter,
+    /// sock_diag: who listens.
+    SocketDiagnosis,
 }
 
 /// A netlink socket.
@@ -73,6 +75,7 @@ impl Socket {
         let (number, what) = match protocol {
             Protocol::Route => (None, "an rtnetlink socket"),
             Protocol::Netfilter => (Some(netlink::NETFILTER), "a netfilter netlink socket"),
+            Protocol::SocketDiagnosis => (Some(netlink::SOCK_DIAG), "a sock_diag netlink socket"),
         };
         let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number)
             .map_err(|cause| errno::at(what, cause))?;

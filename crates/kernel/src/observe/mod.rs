@@ -21,6 +21,8 @@ use crate::workers::spread;
 use crate::{namespace, nft, sysctl};
 use read::Seen;
 
+pub(crate) use read::links;
+
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 32;
 
