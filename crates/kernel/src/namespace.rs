@@ -5,10 +5,13 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use raum_core::host::OpError;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use raum_core::name::NsName;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
-use crate::errno;
+use crate::{directory, errno};
 
 /// The network namespace of the calling thread (not of the process: its other threads may be elsewhere).
 pub const PRESENT: &str = "/proc/thread-self/ns/net";
@@ -20,6 +23,23 @@ pub const PRESENT: &str = "/proc/thread-self/ns/net";
 pub fn present() -> Result<OwnedFd, OpError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     openat(CWD, PRESENT, flags, Mode::empty()).map_err(|cause| errno::at(PRESENT, cause))
+}
+
+/// A descriptor of the namespace that has a name. No symbolic link is followed on the way. Whether it is a network namespace
+/// at all, [`enter`] finds out.
+///
+/// # Errors
+/// ENOENT if there is none of that name; ELOOP at a symbolic link; the kernel's refusal.
+pub fn named(name: &NsName) -> Result<OwnedFd, OpError> {
+    let path = format!("{}/{name}", directory::PATH);
+    // non-blocking: a pipe that somebody put there must not hold us up
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = match openat2(CWD, &path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        // older than Linux 5.6, or forbidden by a filter that does not know it
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &path, flags, Mode::empty()),
+        other => other,
+    };
+    opened.map_err(|cause| errno::at(&path, cause))
 }
 
 /// Moves the calling thread into a namespace.
@@ -38,6 +58,19 @@ pub fn enter(namespace: BorrowedFd<'_>) -> Result<(), OpError> {
 pub fn enter_fresh() -> Result<(), OpError> {
     // SAFETY: only the network namespace changes; descriptors stay shared with the other threads.
     unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|cause| errno::at("a new network namespace", cause))
+}
+
+/// Gives the calling thread a copy of all mounts: what it mounts from now on nobody else sees, while mounts and unmounts of
+/// others still reach it. Its working directory, root and umask are its own from now on, too.
+///
+/// # Errors
+/// The kernel refuses: EPERM without `CAP_SYS_ADMIN`, ENOSPC at the limit (`/proc/sys/user/max_mnt_namespaces`), EINVAL in a
+/// root directory that is no mount (chroot): there mounts could not be kept from others.
+pub fn enter_own_mounts() -> Result<(), OpError> {
+    // SAFETY: only mounts, working directory, root and umask part from the other threads; descriptors stay shared.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(|cause| errno::at("a new mount namespace", cause))?;
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .map_err(|cause| errno::at("keeping mounts from others", cause))
 }
 
 /// Does something in a namespace, on a thread of its own: the calling thread stays where it is. A panic goes on in the

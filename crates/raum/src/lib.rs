@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
+pub mod exec;
 pub mod place;
 pub mod reach;
 pub mod record;
