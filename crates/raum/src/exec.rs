@@ -165,10 +165,17 @@ impl Exec {
         let Some((command, arguments)) = self.argv.split_first() else { return ExecError::NoCommand };
         // std resets SIGPIPE and the signal mask before it replaces the process
         let cause = Command::new(command).args(arguments).exec();
-        let interpreter = cause.kind() == io::ErrorKind::NotFound && exists(command);
-        if !interpreter && matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
+        let there = exists(command);
+        // with a folder in PATH that may not be searched the kernel's answer is EACCES, and yet it is nowhere
+        let missing = match cause.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
+            io::ErrorKind::PermissionDenied => !command.as_bytes().contains(&b'/'),
+            _ => false,
+        };
+        if missing && !there {
             return ExecError::NotFound { command: command.clone() };
         }
+        let interpreter = there && cause.kind() == io::ErrorKind::NotFound;
         let cause = Errno::from_io_error(&cause).map_or_else(|| errno::refused(cause.to_string()), error);
         ExecError::NotExecutable { command: command.clone(), interpreter, cause }
     }
