@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod exec;
+pub mod ping;
 pub mod place;
 pub mod reach;
 pub mod record;
