@@ -53,7 +53,14 @@ fn in_a_lab(test: impl FnOnce(&mut Linux)) {
     let lab = LabName::new("pings").expect("a name");
     let add = |name: &str| Op::AddNamespace { name: NsName::new(name).expect("a name"), lab: lab.clone() };
     let veth = |a, b| Op::AddVeth { a, b, group: 7 };
-    done(&mut linux, &["left", "router", "right"].map(add));
+    let places = ["left", "router", "right"];
+    done(&mut linux, &places.map(add));
+    // a router asks for neighbours from its link-local address, which is otherwise checked for duplicates for two seconds
+    let no_waiting = |place| {
+        let key = Sysctl::new("net/ipv6/conf/default/accept_dad").expect("a key");
+        Op::SetSysctl { ns: ns(place), key, value: "0".to_owned() }
+    };
+    done(&mut linux, &places.map(no_waiting));
     done(
         &mut linux,
         &[
