@@ -307,3 +307,31 @@ fn refusal(cause: Errno) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_about_own_requests_count() {
+        let to = IpAddr::from([10, 0, 0, 1]);
+        let ours = Ours { to, id: 7, payload: payload(56, 1) };
+        let own = Echo { id: 7, seq: 1, payload: &ours.payload };
+        assert!(ours.quoted_in(to, &own));
+        // routers may quote no more than the header, or add something
+        assert!(ours.quoted_in(to, &Echo { payload: &[], ..own }));
+        assert!(ours.quoted_in(to, &Echo { payload: &[&ours.payload[..], &[1, 2]].concat(), ..own }));
+        assert!(!ours.quoted_in(to, &Echo { id: 8, ..own }));
+        assert!(!ours.quoted_in(to, &Echo { payload: &payload(56, 2), ..own }));
+        assert!(!ours.quoted_in(IpAddr::from([10, 0, 0, 2]), &own));
+    }
+
+    #[test]
+    fn two_runs_differ_and_any_size_is_filled() {
+        assert_ne!(random(), random());
+        for size in [0, 1, 8, 9, 300, u16::MAX] {
+            assert_eq!(payload(size, 5).len(), usize::from(size));
+        }
+        assert_eq!(payload(10, 0x0102_0304_0506_0708), [1, 2, 3, 4, 5, 6, 7, 8, 0, 1]);
+    }
+}
