@@ -36,6 +36,11 @@ impl Usable {
         Self { net, first, last }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u128 {
+        self.last - self.first + 1
+    }
+
     /// The address with this number.
     pub(crate) fn address(&self, number: u128) -> IpAddr {
         match self.net {
@@ -84,7 +89,7 @@ fn written(address: Address, switch: Option<&Switch>) -> IpNet {
 }
 
 /// Gives every interface its addresses: those written, then what the switch's subnets give. IPv4 before IPv6.
-pub(super) fn assign(wiring: &mut Wiring<'_>) {
+pub(crate) fn assign(wiring: &mut Wiring<'_>) {
     let switches: Vec<&Switch> = wiring.bridges.iter().map(|b| b.switch).collect();
     for [a, b] in &mut wiring.pairs {
         let owners = [b.owner, a.owner];

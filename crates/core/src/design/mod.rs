@@ -8,13 +8,13 @@
 //! All choices follow from names by [`crate::lab::stable_hash`], never from chance, the clock or what was there before:
 //! the same lab in the same surroundings gives the same state for ever, and a second design after `up` gives it again.
 
-mod addresses;
+pub(crate) mod addresses;
 mod forwarding;
 mod hosts;
-mod links;
+pub(crate) mod links;
 mod names;
-mod routes;
-mod rules;
+pub(crate) mod routes;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 pub(crate) mod wiring;

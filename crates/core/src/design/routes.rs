@@ -103,7 +103,8 @@ pub(crate) fn gateway_address(wiring: &Wiring<'_>, switch: usize, v6: bool) -> O
     let addresses = if bridge.is_gateway() {
         &bridge.addresses
     } else {
-        &wiring.members(switch).find(|side| side.is_of(gateway))?.addresses
+        let mut own = wiring.interfaces(gateway);
+        &own.find(|(_, far)| far.owner == Holder::Switch(switch))?.0.addresses
     };
     let subnet = |address: IpAddr| bridge.switch.subnets.iter().any(|net| net.contains(&address));
     addresses.iter().map(IpNet::addr).find(|a| a.is_ipv6() == v6 && subnet(*a))

@@ -5,13 +5,13 @@
 //! filter nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
 use super::addresses::{same_family, with_prefix};
 use super::forwarding::{Was, own_interfaces};
-use super::wiring::{Place, Wiring};
+use super::wiring::{Holder, Place, Wiring};
 use crate::lab::{Node, Proto};
 use crate::name::{IfName, LabName, NodeName, NsId};
 use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
@@ -51,12 +51,14 @@ pub(super) fn publications(wiring: &Wiring<'_>) -> Vec<Publication> {
     let mut found = Vec::new();
     for node in &wiring.lab.nodes {
         for publish in &node.publish {
+            // 0.0.0.0 and :: are every address of their family
+            let address = publish.address.filter(|a| !a.is_unspecified());
             for v6 in [false, true] {
                 let asked = publish.address.is_none_or(|a| a.is_ipv6() == v6);
                 if let Some((bridge, to)) = way_from_host(wiring, &node.name, v6).filter(|_| asked) {
                     found.push(Publication {
                         v6,
-                        address: publish.address,
+                        address,
                         bridge: bridge.clone(),
                         proto: publish.proto,
                         ports: publish.ports,
@@ -72,10 +74,14 @@ pub(super) fn publications(wiring: &Wiring<'_>) -> Vec<Publication> {
 
 /// The bridge and the node's address by which the host reaches it: on a switch of which the host is the gateway.
 pub(crate) fn way_from_host<'w>(wiring: &'w Wiring<'_>, node: &NodeName, v6: bool) -> Option<(&'w IfName, IpAddr)> {
-    wiring.host_gateways().find_map(|(index, bridge)| {
-        let subnets = &bridge.switch.subnets;
-        let mut own = wiring.members(index).filter(|side| side.is_of(Place::of(node))).flat_map(|s| &s.addresses);
-        let address = own.find(|net| net.addr().is_ipv6() == v6 && subnets.iter().any(|s| s.contains(&net.addr())))?;
+    wiring.interfaces(Place::of(node)).find_map(|(side, far)| {
+        let Holder::Switch(index) = far.owner else { return None };
+        let bridge = &wiring.bridges[index];
+        if bridge.place != Place::Host || !bridge.is_gateway() {
+            return None;
+        }
+        let in_subnet = |net: &&IpNet| bridge.switch.subnets.iter().any(|s| s.contains(&net.addr()));
+        let address = side.addresses.iter().filter(in_subnet).find(|net| net.addr().is_ipv6() == v6)?;
         Some((&bridge.name, address.addr()))
     })
 }
@@ -94,6 +100,7 @@ fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
     }
     table.translate("prerouting", Hook::DnatPrerouting);
     table.translate("output", Hook::DnatOutput);
+    spare_loopback_v6(&mut table);
 
     let by_localhost = |p: &&Publication| !p.v6 && p.address.is_none_or(|a| a.is_loopback());
     let local: BTreeSet<&IfName> = published.iter().filter(by_localhost).map(|p| &p.bridge).collect();
@@ -132,6 +139,17 @@ fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
         table.forward(vec![iif_own()], Verdict::Drop);
     }
     Some(table.0)
+}
+
+/// A packet to ::1 that was sent on elsewhere would get no answer: there is no `route_localnet` for IPv6. A client that
+/// tries `localhost` by IPv6 first shall be refused at once, and go on to 127.0.0.1.
+fn spare_loopback_v6(table: &mut Builder) {
+    let loopback = IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST));
+    for rule in table.0.chains.get_mut("output").into_iter().flat_map(|chain| &mut chain.rules) {
+        if rule.matches.contains(&Match::Family { v6: true }) {
+            rule.matches.push(Match::Daddr { prefix: loopback, not: true });
+        }
+    }
 }
 
 fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {

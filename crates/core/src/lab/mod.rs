@@ -6,6 +6,7 @@
 
 pub mod range;
 
+mod check;
 mod parse;
 mod write;
 
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{IfName, LabName, Mac, NodeName};
 
+pub use check::check;
 pub use parse::schema::{reference, schema};
 pub use parse::{FILE_MAX, parse};
 
