@@ -155,8 +155,8 @@ fn way(scene: &Scene<'_>, node: &Node, publish: &At<Publish>) -> Option<Problem>
     problem(format!("the host has no address {address}"))
         .label("nothing would arrive there")
         .help(match list(known.map(|a| a.to_string())) {
-            Some(known) => format!("it has {known}; without an address, the port is published at all"),
-            None => "leave the address out: the port is published at all then".to_owned(),
+            Some(known) => format!("it has {known}; without an address, the port is published at all of them"),
+            None => "leave the address out: the port is published at all addresses then".to_owned(),
         })
         .into()
 }

@@ -237,7 +237,8 @@ fn host(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
         }
     }
     for route in scene.node("host").into_iter().flat_map(|host| &host.routes) {
-        if let Some(to) = route.to {
+        // a default route is routing's affair
+        if let Some(to) = route.to.filter(|to| to.prefix_len() > 0) {
             problems.extend(elsewhere(scene, to, "this route", route.span.clone()));
         }
     }
