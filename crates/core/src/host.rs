@@ -23,13 +23,22 @@ pub struct Scope {
     pub host_links: BTreeSet<IfName>,
     /// Sysctls to read, where the namespace exists. A key that does not exist (its interface is gone) is left out.
     pub sysctls: BTreeSet<(NsId, Sysctl)>,
+    /// Look into the lab's namespaces; else each is told as an empty one. To take them away it is enough to know whose they
+    /// are, and to look into a thousand takes a third as long as to take them away.
+    pub inside: bool,
 }
 
 impl Scope {
     /// Only what carries the lab's mark.
     #[must_use]
     pub fn of(lab: &LabName) -> Self {
-        Self { lab: lab.clone(), namespaces: BTreeSet::new(), host_links: BTreeSet::new(), sysctls: BTreeSet::new() }
+        Self {
+            lab: lab.clone(),
+            namespaces: BTreeSet::new(),
+            host_links: BTreeSet::new(),
+            sysctls: BTreeSet::new(),
+            inside: true,
+        }
     }
 }
 

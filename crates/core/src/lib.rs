@@ -22,3 +22,14 @@ pub mod plan;
 pub mod problem;
 pub mod state;
 pub mod view;
+/// stub
+pub mod render {
+    /// stub
+    pub fn command(op: &crate::plan::Op) -> Vec<String> {
+        vec![format!("{op:?}")]
+    }
+    /// stub
+    pub fn script(_plan: &crate::plan::Plan) -> String {
+        String::new()
+    }
+}

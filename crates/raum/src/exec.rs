@@ -160,24 +160,9 @@ impl Exec {
         Ok(skipped)
     }
 
-    /// Becomes the command, where the calling thread is. SIGPIPE has its default action and no signal is blocked.
+    /// Becomes the command, where the calling thread is: [`become_command`].
     pub fn replace(self) -> ExecError {
-        let Some((command, arguments)) = self.argv.split_first() else { return ExecError::NoCommand };
-        // std resets SIGPIPE and the signal mask before it replaces the process
-        let cause = Command::new(command).args(arguments).exec();
-        let there = exists(command);
-        // with a folder in PATH that may not be searched the kernel's answer is EACCES, and yet it is nowhere
-        let missing = match cause.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
-            io::ErrorKind::PermissionDenied => !command.as_bytes().contains(&b'/'),
-            _ => false,
-        };
-        if missing && !there {
-            return ExecError::NotFound { command: command.clone() };
-        }
-        let interpreter = there && cause.kind() == io::ErrorKind::NotFound;
-        let cause = Errno::from_io_error(&cause).map_or_else(|| errno::refused(cause.to_string()), error);
-        ExecError::NotExecutable { command: command.clone(), interpreter, cause }
+        become_command(self.argv)
     }
 
     /// A `/sys` with this namespace's interfaces (`/sys/class/net`), over the host's. It is not unmounted first as ip does: if
@@ -251,6 +236,27 @@ fn error(cause: Errno) -> OpError {
 
 fn refused(cause: OpError) -> ExecError {
     if matches!(cause.code, "EPERM" | "EACCES") { ExecError::Permission(cause) } else { ExecError::Enter(cause) }
+}
+
+/// Replaces this process by the command, where the calling thread is; returns only on failure. SIGPIPE has its default action and no signal is blocked.
+#[must_use]
+pub fn become_command(argv: Vec<OsString>) -> ExecError {
+    let Some((command, arguments)) = argv.split_first() else { return ExecError::NoCommand };
+    // std resets SIGPIPE and the signal mask before it replaces the process
+    let cause = Command::new(command).args(arguments).exec();
+    let there = exists(command);
+    // with a folder in PATH that may not be searched the kernel's answer is EACCES, and yet it is nowhere
+    let missing = match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
+        io::ErrorKind::PermissionDenied => !command.as_bytes().contains(&b'/'),
+        _ => false,
+    };
+    if missing && !there {
+        return ExecError::NotFound { command: command.clone() };
+    }
+    let interpreter = there && cause.kind() == io::ErrorKind::NotFound;
+    let cause = Errno::from_io_error(&cause).map_or_else(|| errno::refused(cause.to_string()), error);
+    ExecError::NotExecutable { command: command.clone(), interpreter, cause }
 }
 
 /// Is there a file that exec would have tried? Only asked to word an error.

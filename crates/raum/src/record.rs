@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use raum_core::design::Design;
+use raum_core::lab::Lab;
 use raum_core::name::{LabName, NodeName, NsId};
 use raum_core::state::State;
 use serde::{Deserialize, Serialize};
@@ -41,14 +43,26 @@ pub struct RecordedNode {
 }
 
 impl RecordedNode {
-    /// The node's own address of a family, or the first of any.
+    /// The node's own address of a family, or of any: one on a network that the other node is on too, else the first one.
     #[must_use]
-    pub fn address(&self, v6: Option<bool>) -> Option<IpAddr> {
-        self.addresses.iter().map(IpNet::addr).find(|ip| v6.is_none_or(|v6| ip.is_ipv6() == v6))
+    pub fn address(&self, v6: Option<bool>, from: Option<&Self>) -> Option<IpAddr> {
+        let wanted = || self.addresses.iter().filter(|net| v6.is_none_or(|v6| net.addr().is_ipv6() == v6));
+        let theirs = || from.into_iter().flat_map(|from| &from.addresses).map(IpNet::addr);
+        let mut near = wanted().filter(|net| theirs().any(|ip| net.contains(&ip)));
+        near.next().or_else(|| wanted().next()).map(IpNet::addr)
     }
 }
 
 impl Record {
+    /// The record of a designed lab.
+    #[must_use]
+    pub fn of(lab: &Lab, file: Option<PathBuf>, design: &Design) -> Self {
+        let nodes = design.nodes.iter().map(|(name, node)| {
+            (name.clone(), RecordedNode { ns: node.ns.clone(), addresses: node.addresses.clone() })
+        });
+        Self { lab: lab.name.value.clone(), file, state: design.state.clone(), nodes: nodes.collect() }
+    }
+
     /// Reads the record of a lab.
     ///
     /// # Errors

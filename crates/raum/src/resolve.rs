@@ -3,12 +3,15 @@
 //! Made of file names alone, no lab is read: `raum exec` is used in loops and must cost nothing.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+use raum_core::host::ObserveError;
 use raum_core::name::{DEFAULT_LAB, LabName, NodeName, NsId, NsName};
 
 use crate::place::Place;
-use crate::record::{HOSTS, Record};
+use crate::record::{HOSTS, Record, RecordedNode};
 
 /// Where namespaces have their names, as iproute2 has it.
 pub const NETNS_DIR: &str = "/run/netns";
@@ -24,12 +27,28 @@ pub struct Resolved {
     pub node: Option<NodeName>,
 }
 
-/// The text leads to no namespace, or to several.
+/// The text leads to no namespace or address, or to several.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// None is called so.
     #[error("no namespace is called `{0}`")]
     Unknown(String),
+    /// It is there, but has no address of the wanted family.
+    #[error("`{text}` has no {} address", family(*v6))]
+    NoAddress {
+        /// As typed.
+        text: String,
+        /// The wanted family; None for any.
+        v6: Option<bool>,
+    },
+    /// It could not be looked at.
+    #[error("cannot look at `{text}`: {error}")]
+    Observe {
+        /// As typed.
+        text: String,
+        /// Why.
+        error: ObserveError,
+    },
     /// Several labs have such a node.
     #[error("`{text}` is ambiguous: {}", names.join(", "))]
     Ambiguous {
@@ -79,6 +98,49 @@ pub fn resolve(place: &Place, text: &str) -> Result<Resolved, ResolveError> {
             Err(ResolveError::Ambiguous { text: text.to_owned(), names })
         }
         (None, _) => Err(unknown()),
+    }
+}
+
+/// The address that is meant by a text: an address, or a node's own one: of `from`'s lab, else of any namespace that
+/// [`resolve`] finds. Of several, one on a network that `from` is on too, then IPv4 before IPv6, unless a family is asked for.
+///
+/// # Errors
+/// [`ResolveError`]
+pub fn address(place: &Place, from: &Resolved, text: &str, v6: Option<bool>) -> Result<IpAddr, ResolveError> {
+    let none = || ResolveError::NoAddress { text: text.to_owned(), v6 };
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return if v6.is_none_or(|v6| v6 == address.is_ipv6()) { Ok(address) } else { Err(none()) };
+    }
+    let own = recorded(place, from.lab.as_ref(), from.node.as_ref());
+    if let Some(found) = recorded(place, from.lab.as_ref(), NodeName::new(text).ok().as_ref()) {
+        return found.address(v6, own.as_ref()).ok_or_else(none);
+    }
+    let to = resolve(place, text)?;
+    if let Some(found) = recorded(place, to.lab.as_ref(), to.node.as_ref()) {
+        return found.address(v6, own.as_ref()).ok_or_else(none);
+    }
+    let view =
+        raum_kernel::view::view(&to.ns).map_err(|error| ResolveError::Observe { text: text.to_owned(), error })?;
+    let all = view.interfaces.iter().flat_map(|interface| &interface.addresses).map(IpNet::addr);
+    let mut own: Vec<IpAddr> = all.filter(|ip| !ip.is_loopback() && !is_link_local(*ip)).collect();
+    own.sort_by_key(IpAddr::is_ipv6);
+    own.into_iter().find(|ip| v6.is_none_or(|v6| v6 == ip.is_ipv6())).ok_or_else(none)
+}
+
+fn recorded(place: &Place, lab: Option<&LabName>, node: Option<&NodeName>) -> Option<RecordedNode> {
+    Record::read(place, lab?).ok()??.nodes.remove(node?)
+}
+
+/// An address that says nothing without an interface.
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+fn family(v6: Option<bool>) -> &'static str {
+    match v6 {
+        None => "IP",
+        Some(false) => "IPv4",
+        Some(true) => "IPv6",
     }
 }
 

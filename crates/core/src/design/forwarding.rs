@@ -13,6 +13,11 @@ use crate::host::Surroundings;
 use crate::name::{IfName, LabName, NsId};
 use crate::state::{State, Sysctl};
 
+/// A router asks for its neighbours from its link-local address (RFC 4861, section 7.2.2), and drops what it should pass on
+/// for one to two seconds while that one is still looked for elsewhere (RFC 4862, section 5.4; `ndisc_solicit` takes no
+/// tentative source). On raum's own wires there is nobody else: addresses follow from MACs, which raum chose.
+const DEFAULT_DAD: &str = "net/ipv6/conf/default/accept_dad";
+
 /// Host sysctls that the lab changes, with the values from before.
 pub(super) type Was = BTreeMap<Sysctl, String>;
 
@@ -28,6 +33,9 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             sysctls.extend(all_forwarding(false).map(|key| (key, value.to_owned())));
             if around.ipv6 {
                 sysctls.extend(all_forwarding(true).map(|key| (key, value.to_owned())));
+                if forwards {
+                    sysctls.extend(Sysctl::new(DEFAULT_DAD).ok().map(|key| (key, "0".to_owned())));
+                }
             }
         }
     }
@@ -90,7 +98,7 @@ impl HostSysctls<'_> {
                 match (own.is_empty(), v6) {
                     (true, _) => {}
                     (false, false) => self.forward_v4(&own, &uplinks),
-                    (false, true) if self.around.ipv6 => self.forward_v6(&own, &uplinks),
+                    (false, true) if self.around.ipv6 => self.forward_v6(wiring, &own, &uplinks),
                     (false, true) => {}
                 }
             }
@@ -113,7 +121,10 @@ impl HostSysctls<'_> {
     /// IPv6 forwards for the whole namespace or not at all before Linux 6.17 (`conf/INTERFACE/forwarding` only makes it act
     /// as a router; Documentation/networking/ip-sysctl.rst). A host that forwards no longer takes router advertisements,
     /// and loses the default route it has by one, unless `accept_ra` is 2.
-    fn forward_v6(&mut self, own: &[IfName], uplinks: &BTreeSet<IfName>) {
+    fn forward_v6(&mut self, wiring: &Wiring<'_>, own: &[IfName], uplinks: &BTreeSet<IfName>) {
+        for (_, bridge) in wiring.host_gateways().filter(|(_, bridge)| own.contains(&bridge.name)) {
+            self.wanted.insert(Sysctl::ipv6(&bridge.name, "accept_dad"), "0".to_owned());
+        }
         if self.around.sysctls.keys().any(|key| key.as_str().ends_with("/force_forwarding")) {
             for name in own {
                 self.want_own(Sysctl::ipv6(name, "force_forwarding"));

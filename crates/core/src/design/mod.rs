@@ -90,5 +90,6 @@ fn scope(lab: &LabName, state: &State) -> Scope {
             .get(&NsId::Host)
             .map_or_else(BTreeSet::new, |host| host.links.keys().cloned().collect()),
         sysctls: state.namespaces.iter().flat_map(sysctls).collect(),
+        inside: true,
     }
 }

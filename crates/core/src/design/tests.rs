@@ -170,8 +170,18 @@ fn an_old_kernel_forwards_ipv6_as_a_whole_and_keeps_taking_router_advertisements
             |(key, value): (Sysctl, String)| key.as_str().starts_with("net/ipv6").then(|| format!("{key}={value}"));
         host(around).into_iter().filter_map(v6).collect()
     };
-    assert_eq!(keys(&laptop()), ["net/ipv6/conf/all/forwarding=1", "net/ipv6/conf/wlan0/accept_ra=2"]);
+    assert_eq!(
+        keys(&laptop()),
+        ["net/ipv6/conf/all/forwarding=1", "net/ipv6/conf/shop-lan/accept_dad=0", "net/ipv6/conf/wlan0/accept_ra=2"]
+    );
     let mut new = laptop();
     new.sysctls.insert(Sysctl::new("net/ipv6/conf/wlan0/force_forwarding").unwrap(), "0".into());
-    assert_eq!(keys(&new), ["net/ipv6/conf/shop-lan/force_forwarding=1", "net/ipv6/conf/wlan0/force_forwarding=1"]);
+    assert_eq!(
+        keys(&new),
+        [
+            "net/ipv6/conf/shop-lan/accept_dad=0",
+            "net/ipv6/conf/shop-lan/force_forwarding=1",
+            "net/ipv6/conf/wlan0/force_forwarding=1"
+        ]
+    );
 }

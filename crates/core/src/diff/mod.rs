@@ -68,6 +68,8 @@ struct Stages {
     old_namespaces: Vec<Op>,
     /// New namespaces.
     namespaces: Vec<Op>,
+    /// Sysctls that their interfaces are born with.
+    defaults: Vec<Op>,
     /// New bridges, down: ports name their bridge when they are born, perhaps from another namespace.
     bridges: Vec<Op>,
     /// New veth pairs.
@@ -90,6 +92,7 @@ impl Stages {
             ("old links", self.old_links),
             ("old namespaces", self.old_namespaces),
             ("namespaces", self.namespaces),
+            ("defaults for new interfaces", self.defaults),
             ("bridges", self.bridges),
             ("links", self.links),
             ("addresses and routes", self.addresses),

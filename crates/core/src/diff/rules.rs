@@ -21,11 +21,15 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     let old = present.table.as_ref().filter(|_| present.table_owner == Owner::Lab);
     let new = wanted.table.as_ref().filter(|_| wanted.table_owner == Owner::Lab);
 
-    // a sysctl goes back to what it was while the table that remembers it is still there
-    let (back, on): (Vec<_>, Vec<_>) =
-        sysctls(place, fate).into_iter().partition(|(key, _)| remembered(old, key) && !remembered(new, key));
     let set =
         |(key, value): (&Sysctl, &String)| Op::SetSysctl { ns: ns.clone(), key: key.clone(), value: value.clone() };
+    let (defaults, others): (Vec<_>, Vec<_>) =
+        sysctls(place, fate).into_iter().partition(|(key, _)| place.is_new && rank(key) == Rank::Default);
+    stages.defaults.extend(defaults.into_iter().map(set));
+
+    // a sysctl goes back to what it was while the table that remembers it is still there
+    let (back, on): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|(key, _)| remembered(old, key) && !remembered(new, key));
     stages.old_rules.extend(back.into_iter().map(set));
 
     let ports = if place.is_new { BTreeSet::new() } else { changed_udp_ports(old, new) };

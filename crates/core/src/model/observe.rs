@@ -12,7 +12,9 @@ impl Kernel {
         let mut state = State::default();
         for (id, room) in &self.rooms {
             if *id == NsId::Host || room.mark.as_ref() == Some(&scope.lab) {
-                state.namespaces.insert(id.clone(), self.observe_room(id, room, scope));
+                let is_seen = *id == NsId::Host || scope.inside;
+                let seen = if is_seen { self.observe_room(id, room, scope) } else { Namespace::default() };
+                state.namespaces.insert(id.clone(), seen);
             } else if id.name().is_some_and(|name| scope.namespaces.contains(name)) {
                 let foreign = Namespace { owner: Owner::Foreign, ..Namespace::default() };
                 state.namespaces.insert(id.clone(), foreign);

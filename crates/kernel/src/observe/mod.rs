@@ -134,6 +134,15 @@ fn look_at(
             Some(space) => space.map_err(|cause| of("entering ", cause))?,
         },
     };
+    if !wants.scope.inside {
+        let mark = space.read_mark().map_err(|cause| of("interfaces of ", cause))?;
+        let seen = if mark.as_deref() == Some(&wants.mark) {
+            Some(Seen { namespace: Namespace::default(), ends: Vec::new() })
+        } else {
+            wanted.then(foreign)
+        };
+        return Ok(Some((Some(space), seen)));
+    }
     let mut seen = read::inside(&mut space, wants.group, &wants.nowhere, false)
         .map_err(|cause| ObserveError { what: cause.what.replace("the host", name.as_str()), ..cause })?;
     if space.mark.as_deref() != Some(&wants.mark) {

@@ -20,8 +20,6 @@ use crate::socket::Socket;
 use crate::space::Space;
 use crate::workers::spread;
 
-/// Questions in one message: each is answered by a message of its own.
-const QUESTIONS: usize = 64;
 /// With more candidates than this it is cheaper to ask first for the other end's hardware address.
 const CANDIDATES: usize = 4;
 
@@ -60,11 +58,13 @@ fn pairs(linux: &mut Linux, all: &BTreeMap<NsId, Seen>) -> Result<Vec<Pair>, OpE
     }
     let directory = linux.directory()?;
     let mut numbers = Numbers { linux, directory, known: HashMap::new() };
-    numbers.ask_host(&ends)?;
     let mut pairs: Vec<Pair> = Vec::new();
     let mut married: BTreeSet<Place<'_>> = BTreeSet::new();
     for (&(ns, index), end) in &ends {
-        if married.contains(&(ns, index)) {
+        // found from the other side: a namespace knows few numbers, while the host, which may know thousands, looks for one
+        // through the whole list (`__peernet2id`, net/core/net_namespace.c)
+        let by_other = *ns == NsId::Host && end.peer_nsid.is_some();
+        if by_other || married.contains(&(ns, index)) {
             continue;
         }
         let candidates = alike.get(&(end.peer, index)).into_iter().flatten().copied();
@@ -73,7 +73,7 @@ fn pairs(linux: &mut Linux, all: &BTreeMap<NsId, Seen>) -> Result<Vec<Pair>, OpE
             Some(nsid) => {
                 let free = |candidate: &&NsId| *candidate != ns && !married.contains(&(*candidate, end.peer));
                 let mut free: Vec<&NsId> = candidates.filter(free).collect();
-                if *ns != NsId::Host && free.len() > CANDIDATES {
+                if free.len() > CANDIDATES {
                     let mac = numbers.mac_of(ns, nsid, end.peer)?;
                     free.retain(|candidate| ends.get(&(*candidate, end.peer)).is_some_and(|other| other.mac == mac));
                 }
@@ -100,16 +100,6 @@ struct Numbers<'a, 'n> {
 }
 
 impl<'n> Numbers<'_, 'n> {
-    /// Asks for all that the host may need, many at a time.
-    fn ask_host(&mut self, ends: &BTreeMap<Place<'n>, End<'n>>) -> Result<(), OpError> {
-        if !ends.iter().any(|((ns, _), end)| **ns == NsId::Host && end.peer_nsid.is_some()) {
-            return Ok(());
-        }
-        let mut others: Vec<&NsId> = ends.keys().map(|(ns, _)| *ns).filter(|ns| **ns != NsId::Host).collect();
-        others.dedup();
-        others.chunks(QUESTIONS).try_for_each(|part| self.ask(&NsId::Host, part))
-    }
-
     fn ask(&mut self, ns: &'n NsId, others: &[&'n NsId]) -> Result<(), OpError> {
         let mut fds = Vec::with_capacity(others.len());
         for other in others {

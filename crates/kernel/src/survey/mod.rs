@@ -3,8 +3,10 @@
 mod diag;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError, Surroundings};
 use raum_core::lab::{link_group, mark};
 use raum_core::name::{IfName, LabName, NsName};
@@ -19,10 +21,12 @@ use crate::observe::links;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
 use crate::workers::spread;
-use crate::{address, namespace, nft, route, sysctl};
+use crate::{address, link, namespace, nft, route, sysctl};
 
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 32;
+/// Questions in one message: each is answered by a message of its own.
+const QUESTIONS: usize = 64;
 
 /// A lab that has left its mark somewhere on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,21 +47,17 @@ impl Linux {
             let what = format!("{what} of the host");
             move |cause: OpError| ObserveError { what, cause }
         };
-        let own = link_group(lab);
         let socket = &mut self.host.route;
-        let names: HashMap<u32, IfName> = links(socket)
-            .map_err(of("interfaces"))?
-            .into_iter()
-            .filter(|link| link.group != own)
-            .filter_map(|link| Some((link.index, IfName::new(&link.name).ok()?)))
-            .collect();
-        let mut around = Surroundings::default();
+        let (mut found_addresses, mut found_routes) = (Vec::new(), Vec::new());
         for v6 in [false, true] {
-            around.addresses.extend(addresses(socket, v6, &names).map_err(of("addresses"))?);
-            around.routes.extend(routes(socket, v6, &names).map_err(of("routes"))?);
+            found_addresses.extend(addresses(socket, v6).map_err(of("addresses"))?);
+            found_routes.extend(routes(socket, v6).map_err(of("routes"))?);
         }
-        around.addresses.sort();
-        around.routes.sort();
+        let indices =
+            found_addresses.iter().map(|(_, index)| *index).chain(found_routes.iter().map(|(_, index)| *index));
+        let names = names(socket, link_group(lab), indices.collect()).map_err(of("interfaces"))?;
+        let mut around = Surroundings { addresses: named(found_addresses, &names), ..Surroundings::default() };
+        around.routes = named(found_routes, &names);
         let fd = Arc::clone(&self.host.fd);
         let read = namespace::in_namespace(&*fd, || {
             around.listening = diag::listening()?;
@@ -123,19 +123,18 @@ fn mark_of(directory: &Directory, name: &NsName) -> Result<Option<LabName>, OpEr
     }
 }
 
-fn addresses(
-    socket: &mut Socket,
-    v6: bool,
-    names: &HashMap<u32, IfName>,
-) -> Result<Vec<(std::net::IpAddr, IfName)>, OpError> {
+/// Addresses with the index of their link. Not those that every link gives itself: nobody routes them elsewhere, and a host
+/// has one for each port of its bridges.
+fn addresses(socket: &mut Socket, v6: bool) -> Result<Vec<(IpAddr, u32)>, OpError> {
     let mut requests = Requests::new();
     address::list_all(&mut requests, v6);
     let reply = socket.dump(&mut requests)?;
     let read = reply.answers().filter_map(|answer| address::decode(&answer));
-    Ok(read.filter_map(|found| Some((found.address.addr(), names.get(&found.index)?.clone()))).collect())
+    Ok(read.map(|found| (found.address.addr(), found.index)).filter(|(ip, _)| !is_link_local(*ip)).collect())
 }
 
-fn routes(socket: &mut Socket, v6: bool, names: &HashMap<u32, IfName>) -> Result<Vec<(ipnet::IpNet, IfName)>, OpError> {
+/// Unicast routes of the main table with the index of their link, one for each next hop.
+fn routes(socket: &mut Socket, v6: bool) -> Result<Vec<(IpNet, u32)>, OpError> {
     let mut requests = Requests::new();
     route::list(&mut requests, v6);
     let reply = match socket.dump(&mut requests) {
@@ -145,11 +144,42 @@ fn routes(socket: &mut Socket, v6: bool, names: &HashMap<u32, IfName>) -> Result
     };
     let mut found = Vec::new();
     for info in reply.answers().filter_map(|answer| route::decode(&answer)) {
-        if info.kind == RouteKind::Unicast {
-            found.extend(info.hops.iter().filter_map(|(_, index)| Some((info.to, names.get(index)?.clone()))));
+        if info.kind == RouteKind::Unicast && !is_link_local(info.to.addr()) {
+            found.extend(info.hops.iter().map(|(_, index)| (info.to, *index)));
         }
     }
     Ok(found)
+}
+
+/// fe80::/10 (RFC 4291, section 2.5.6).
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
+/// The names of links that are not of this group, by index. Asked one by one: a list of all links is slow where thousands
+/// are in bridges.
+fn names(socket: &mut Socket, group: u32, indices: BTreeSet<u32>) -> Result<HashMap<u32, IfName>, OpError> {
+    let mut names = HashMap::new();
+    for part in indices.into_iter().collect::<Vec<_>>().chunks(QUESTIONS) {
+        let mut requests = Requests::new();
+        for index in part {
+            link::get_at(&mut requests, *index, None);
+        }
+        // what is refused has gone meanwhile
+        let (reply, _) = socket.ask(&mut requests)?;
+        for link in reply.answers().filter_map(|answer| link::decode(&answer)).filter(|link| link.group != group) {
+            names.extend(IfName::new(&link.name).ok().map(|name| (link.index, name)));
+        }
+    }
+    Ok(names)
+}
+
+/// With names instead of indices, sorted; without what is on other links.
+fn named<T: Ord>(found: Vec<(T, u32)>, names: &HashMap<u32, IfName>) -> Vec<(T, IfName)> {
+    let with_names = found.into_iter().filter_map(|(what, index)| Some((what, names.get(&index)?.clone())));
+    let mut all: Vec<_> = with_names.collect();
+    all.sort();
+    all
 }
 
 fn marked_tables() -> Result<Vec<Table>, OpError> {

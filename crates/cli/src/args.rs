@@ -1,0 +1,123 @@
+//! What can be typed: the commands with their help, and nothing of what they mean.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Networks of Linux network namespaces: built, changed, shown, tested and removed.
+#[derive(Debug, Parser)]
+#[command(name = "raum", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit status: 0 as asked; 1 refused and taken back, or drift; 2 wrong usage or lab file; \
+                        3 something was left behind, and is listed.")]
+pub struct Args {
+    /// Print JSON instead of text, on every command that shows something.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring a lab up, or change it to what its file says now: all or nothing.
+    Up {
+        /// The lab file; `-` is standard input.
+        #[arg(default_value = "raum.yaml")]
+        file: PathBuf,
+    },
+    /// Remove everything of a lab, and put back what it changed on the host.
+    Down {
+        /// Lab files or names of labs.
+        #[arg(value_name = "FILE|LAB")]
+        what: Vec<String>,
+        /// All labs of this host.
+        #[arg(long, conflicts_with = "what")]
+        all: bool,
+    },
+    /// Say what `up` would change, and change nothing.
+    Plan {
+        /// The lab file; `-` is standard input.
+        #[arg(default_value = "raum.yaml")]
+        file: PathBuf,
+        /// Print it as a runnable shell script of `ip`, `nft` and `sysctl` commands.
+        #[arg(long = "as", value_name = "FORM")]
+        form: Option<Form>,
+    },
+    /// Read and check a lab file alone; every problem of it at once.
+    Check {
+        /// The lab file; `-` is standard input.
+        #[arg(default_value = "raum.yaml")]
+        file: PathBuf,
+    },
+    /// Compare labs with what the kernel has; exit status 1 if they differ.
+    Status {
+        /// One lab instead of all.
+        lab: Option<String>,
+    },
+    /// List the labs of this host.
+    Ls,
+    /// Show interfaces, addresses, routes, neighbours, NAT and forwards.
+    Show {
+        /// A lab or a namespace; `host` for the host. All labs if absent.
+        #[arg(value_name = "LAB|NAMESPACE")]
+        what: Option<String>,
+    },
+    /// Run a command inside a namespace, as `ip netns exec` does.
+    Exec {
+        /// The namespace: `shop-web`, or `web` where only one lab has it.
+        namespace: String,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Open a shell inside a namespace.
+    Shell {
+        /// The namespace.
+        namespace: String,
+    },
+    /// Send ICMP echo requests from one node to another.
+    Ping {
+        /// The node or namespace to send from.
+        from: String,
+        /// A node, by name, or an address.
+        to: String,
+        /// How many to send; 0 until Ctrl-C.
+        #[arg(short = 'c', long, default_value_t = 3)]
+        count: u32,
+        /// Milliseconds between two.
+        #[arg(short = 'i', long, default_value_t = 200, value_name = "MS")]
+        interval: u64,
+        /// Milliseconds to wait for an answer.
+        #[arg(short = 'W', long, default_value_t = 1000, value_name = "MS")]
+        timeout: u64,
+        /// Only IPv4.
+        #[arg(short = '4', conflicts_with = "v6")]
+        v4: bool,
+        /// Only IPv6.
+        #[arg(short = '6')]
+        v6: bool,
+    },
+    /// Print the JSON Schema of the lab file.
+    Schema,
+    /// Print completions for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory.
+    Man {
+        /// The directory; it must exist.
+        directory: PathBuf,
+    },
+}
+
+/// Forms of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A shell script.
+    Ip,
+}

@@ -1,0 +1,26 @@
+//! `raum check`: reads a lab file and checks it, and needs no permission for that.
+
+use std::path::Path;
+
+use raum::Labs;
+
+use crate::failure::Failure;
+use crate::input::LabFile;
+use crate::output::{Exit, GOOD, Look, STRONG, answer, answer_json, paint};
+
+pub fn run(file: &Path, look: Look) -> Result<Exit, Failure> {
+    let file = LabFile::read(file)?;
+    let lab = file.parse()?;
+    let problems = Labs::open()?.check(&lab)?;
+    if !problems.is_empty() {
+        return Err(file.invalid(problems));
+    }
+    if look.json {
+        answer_json(&serde_json::json!({ "lab": lab.name.as_str(), "problems": [] }));
+    } else {
+        let name = paint(STRONG, &lab.name.value);
+        let size = format!("{} nodes, {} switches, {} links", lab.nodes.len(), lab.switches.len(), lab.links.len());
+        answer(&format!("{name} is {}: {size}\n", paint(GOOD, "fine")));
+    }
+    Ok(Exit::Done)
+}

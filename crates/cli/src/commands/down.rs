@@ -1,0 +1,72 @@
+//! `raum down`: removes labs, by file or by name.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use raum::Labs;
+use raum_core::name::LabName;
+use serde::Serialize;
+
+use super::up::{progress, wipe};
+use crate::failure::Failure;
+use crate::input::LabFile;
+use crate::output::{Exit, Look, STRONG, answer, answer_json, complain, paint};
+
+/// `--json`: one lab.
+#[derive(Serialize)]
+struct Report {
+    lab: String,
+    removed: bool,
+    operations: usize,
+}
+
+pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
+    let mut labs = Labs::open()?;
+    let names = if all {
+        labs.list()?.into_iter().map(|found| found.lab).collect()
+    } else if what.is_empty() {
+        BTreeSet::from([lab_of("raum.yaml")?])
+    } else {
+        what.iter().map(|what| lab_of(what)).collect::<Result<BTreeSet<_>, _>>()?
+    };
+    let mut worst = Exit::Done;
+    let mut reports = Vec::new();
+    // one that cannot be removed does not keep the others
+    for lab in names {
+        let result = labs.down(&lab, &mut progress(look));
+        wipe(look);
+        match result {
+            Ok(removed) => {
+                let operations = removed.plan.ops().count();
+                if !look.json {
+                    let word = if operations == 0 { "is not up, nothing to remove" } else { "is down" };
+                    answer(&format!("{} {word}\n", paint(STRONG, &lab)));
+                }
+                for (ns, pids) in &removed.inhabited {
+                    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+                    complain(&format!(
+                        "warning: processes still run in what was {ns}, without a network now: {}\n",
+                        pids.join(" ")
+                    ));
+                }
+                reports.push(Report { lab: lab.to_string(), removed: operations > 0, operations });
+            }
+            Err(error) => worst = Failure::from(error).report(look),
+        }
+    }
+    if look.json {
+        answer_json(&reports);
+    }
+    Ok(worst)
+}
+
+/// A file if there is one or it looks like one, else the name of a lab.
+fn lab_of(text: &str) -> Result<LabName, Failure> {
+    let path = Path::new(text);
+    let file = text == "-" || text.contains(['/', '.']) || path.is_file();
+    if file {
+        return Ok(LabFile::read(path)?.parse()?.name.value);
+    }
+    LabName::new(text)
+        .map_err(|error| Failure::usage(format!("`{text}` is neither a lab file nor a lab: {error}"), None))
+}

@@ -1,0 +1,39 @@
+//! One file per command; this one is the table of contents.
+
+mod check;
+mod describe;
+mod down;
+mod generate;
+mod inside;
+mod ls;
+mod ping;
+mod plan;
+mod show;
+mod status;
+mod up;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::output::{Exit, Look};
+
+/// Runs what was typed.
+pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Up { file } => up::run(&file, look),
+        Command::Down { what, all } => down::run(&what, all, look),
+        Command::Plan { file, form } => plan::run(&file, form, look),
+        Command::Check { file } => check::run(&file, look),
+        Command::Status { lab } => status::run(lab.as_deref(), look),
+        Command::Ls => ls::run(look),
+        Command::Show { what } => show::run(what.as_deref(), look),
+        Command::Exec { namespace, command } => inside::exec(&namespace, command),
+        Command::Shell { namespace } => inside::shell(&namespace),
+        Command::Ping { from, to, count, interval, timeout, v4, v6 } => {
+            let v6 = (v4 || v6).then_some(v6);
+            ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
+        }
+        Command::Schema => generate::schema(),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { directory } => generate::man(&directory),
+    }
+}

@@ -1,0 +1,31 @@
+//! `raum plan`: what `up` would do.
+
+use std::path::Path;
+
+use raum::Labs;
+
+use super::describe;
+use crate::args::Form;
+use crate::failure::Failure;
+use crate::input::LabFile;
+use crate::output::{Exit, Look, STRONG, answer, answer_json, paint};
+
+pub fn run(file: &Path, form: Option<Form>, look: Look) -> Result<Exit, Failure> {
+    let file = LabFile::read(file)?;
+    let lab = file.parse()?;
+    let prepared = Labs::open()?.prepare(lab, file.path.clone()).map_err(|error| match error {
+        raum::Error::Invalid(problems) => file.invalid(problems),
+        other => other.into(),
+    })?;
+    let name = prepared.lab.name.as_str();
+    match form {
+        Some(Form::Ip) => answer(&raum_core::render::script(&prepared.plan)),
+        None if look.json => answer_json(&prepared.plan),
+        None if prepared.plan.is_empty() => answer(&format!("{} is up, nothing to change\n", paint(STRONG, name))),
+        None => {
+            let head = format!("`raum up` would change {}: {}\n", paint(STRONG, name), describe::count(&prepared.plan));
+            answer(&(head + &describe::plan(&prepared.plan, 0)));
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,54 @@
+//! `raum status`: does the host still have what the last `up` made? Exit status 1 if not.
+
+use raum::Labs;
+use raum_core::name::LabName;
+use raum_core::plan::Plan;
+use serde::Serialize;
+
+use super::describe;
+use crate::failure::Failure;
+use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
+
+/// `--json`: one lab.
+#[derive(Serialize)]
+struct Report {
+    lab: LabName,
+    as_wanted: bool,
+    repair: Plan,
+}
+
+pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
+    let mut labs = Labs::open()?;
+    let names = match lab {
+        Some(text) => {
+            vec![LabName::new(text).map_err(|error| Failure::usage(format!("`{text}` is no lab: {error}"), None))?]
+        }
+        None => labs.list()?.into_iter().map(|found| found.lab).collect(),
+    };
+    if names.is_empty() && !look.json {
+        answer("no lab is up on this host\n");
+    }
+    let mut exit = Exit::Done;
+    let mut reports = Vec::new();
+    for name in names {
+        let (record, plan) = labs.drift(&name)?;
+        if !plan.is_empty() {
+            exit = Exit::Refused;
+        }
+        if !look.json {
+            if plan.is_empty() {
+                answer(&format!("{} is {}\n", paint(STRONG, &name), paint(GOOD, "as it should be")));
+            } else {
+                let again = record.file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+                answer(&format!("{} {}; this would repair it:\n", paint(STRONG, &name), paint(BAD, "has changed")));
+                answer(&describe::plan(&plan, 40));
+                answer(&format!("  raum up {again}\n"));
+            }
+        }
+        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: plan });
+    }
+    if look.json {
+        answer_json(&reports);
+    }
+    Ok(exit)
+}

@@ -1,0 +1,162 @@
+//! What is said when a command did not do what it was asked to: one message, the place, the kernel's words, the way out.
+
+use std::fmt::Write;
+
+use raum::error::Error;
+use raum::labs::{left_behind, left_lines};
+use raum::reach::{Cause, Failure as NotReached};
+use raum_core::problem::{Problem, render};
+
+use crate::output::{BAD, Exit, GOOD, Look, STRONG, complain, paint};
+
+/// A command's failure.
+#[derive(Debug)]
+pub enum Failure {
+    /// A lab file with problems.
+    Problems {
+        /// As the user wrote it.
+        file: String,
+        /// Its text.
+        text: String,
+        /// All of them.
+        problems: Vec<Problem>,
+    },
+    /// The library's.
+    Raum(Box<Error>),
+    /// The command's own.
+    Plain {
+        /// What is wrong.
+        message: String,
+        /// The way out.
+        help: Option<String>,
+        /// The status.
+        exit: Exit,
+    },
+}
+
+impl Failure {
+    /// Wrong usage.
+    pub fn usage(message: String, help: Option<String>) -> Self {
+        Failure::Plain { message, help, exit: Exit::Usage }
+    }
+
+    /// Refused.
+    pub fn refused(message: String, help: Option<String>) -> Self {
+        Failure::Plain { message, help, exit: Exit::Refused }
+    }
+
+    /// Prints it, and says with which status to leave.
+    pub fn report(&self, look: Look) -> Exit {
+        match self {
+            Failure::Problems { file, text, problems } => {
+                complain(&render(problems, file, text, look.colour));
+                Exit::Usage
+            }
+            Failure::Raum(error) => {
+                complain(&explain(error));
+                if left_behind(error) { Exit::LeftBehind } else { Exit::Refused }
+            }
+            Failure::Plain { message, help, exit } => {
+                complain(&lines(message, help.as_deref()));
+                *exit
+            }
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Raum(Box::new(error))
+    }
+}
+
+fn lines(message: &str, help: Option<&str>) -> String {
+    let mut text = format!("{}: {}\n", paint(BAD.bold(), "error"), paint(STRONG, message));
+    if let Some(help) = help {
+        text += &format!("{}: {help}\n", paint(GOOD.bold(), "help"));
+    }
+    text
+}
+
+fn explain(error: &Error) -> String {
+    match error {
+        Error::NotReached { lab, failure } => not_reached(lab.as_str(), failure),
+        Error::Leftovers { lab, left } => {
+            let mut text = lines(&error.to_string(), None);
+            text += "  these are still to be done:\n";
+            for line in left_lines(left) {
+                text += &format!("    {line}\n");
+            }
+            text + &help(&format!("run `raum down {lab}` again once the cause is gone"))
+        }
+        Error::Conflicts(conflicts) => {
+            conflicts.iter().map(|conflict| lines(&conflict.to_string(), None)).collect::<String>()
+                + &help("nothing was touched. Remove or rename those, or give the lab another name (`lab:`)")
+        }
+        Error::Permission { .. } => lines(
+            &error.to_string(),
+            Some("run it with sudo, or in namespaces of your own: unshare --user --map-root-user --net --mount"),
+        ),
+        Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
+        other => lines(&other.to_string(), None),
+    }
+}
+
+fn help(text: &str) -> String {
+    format!("{}: {text}\n", paint(GOOD.bold(), "help"))
+}
+
+fn not_reached(lab: &str, failure: &NotReached) -> String {
+    let mut text = String::new();
+    let head = match &failure.cause {
+        Cause::Refused { step, of, .. } => {
+            format!("lab `{lab}` was not brought up: the kernel refused step {step} of {of}")
+        }
+        Cause::Interrupted { done, of } => {
+            format!("lab `{lab}` was not brought up: interrupted after {done} of {of} steps")
+        }
+        Cause::Unverified(_) => {
+            format!("lab `{lab}` was not brought up: the kernel acknowledged every step, but shows something else")
+        }
+        Cause::Observe(error) => format!("lab `{lab}` was not brought up: {error}"),
+        Cause::Caller(error) => format!("lab `{lab}` was not brought up: {error}"),
+        Cause::Conflicts(conflicts) => {
+            let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
+            format!("lab `{lab}` was not brought up: {}", all.join("; "))
+        }
+    };
+    text += &lines(&head, None);
+    let mut row = |name: &str, value: &str| {
+        let written = writeln!(text, "  {:<7} {value}", name);
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+    };
+    match &failure.cause {
+        Cause::Refused { op, error, .. } => {
+            for line in raum_core::render::command(op) {
+                row("step", &line);
+            }
+            row("kernel", &error.words());
+        }
+        Cause::Unverified(plan) => {
+            for op in plan.ops().take(10) {
+                row("missing", &raum_core::render::command(op).join("; "));
+            }
+        }
+        _ => {}
+    }
+    if failure.left.is_empty() {
+        let undone = match failure.undone {
+            0 => "nothing had been done".to_owned(),
+            1 => "the one earlier step; the host is as before".to_owned(),
+            n => format!("all {n} earlier steps; the host is as before"),
+        };
+        row("undone", &undone);
+    } else {
+        row("undone", "not everything; these are still to be done:");
+        for line in left_lines(&failure.left) {
+            row("left", &line);
+        }
+        text += &help(&format!("`raum down {lab}` removes what carries the lab's mark"));
+    }
+    text
+}

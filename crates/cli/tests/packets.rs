@@ -1,0 +1,328 @@
+//! Real packets through every kind of connection in a lab file, IPv4 and IPv6, before and after changes.
+//!
+//! The labs are brought up by the real command in a sandbox; who speaks to whom is then asked of sockets inside the
+//! namespaces, and what address the other side saw.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::process::Command;
+use std::time::Duration;
+
+use raum_core::host::{Host, Outcome};
+use raum_core::name::{IfName, LabName, Mac, NsId, NsName};
+use raum_core::plan::{LinkChange, Op, VethEnd};
+use raum_core::state::Route;
+use raum_kernel::namespace::in_namespace;
+use raum_kernel::{Linux, sandbox};
+
+const RAUM: &str = env!("CARGO_BIN_EXE_raum");
+/// Long enough for a loaded machine; only a lost packet waits for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For what must not arrive: each such test waits that long.
+const IMPATIENCE: Duration = Duration::from_millis(400);
+
+const SHOP: &str = "
+lab: shop
+switches:
+  lan: { subnet: [10.10.0.0/24, \"fd10:10::/64\"], gateway: host, nat: true }
+namespaces:
+  web: { on: lan 10.10.0.10 fd10:10::10, publish: [\"8080:80\", \"5353:53/udp\"] }
+  db:  { on: lan 10.10.0.20 fd10:10::20 }
+";
+
+const STREET: &str = "
+lab: street
+switches:
+  home: { subnet: [192.168.77.0/24, \"fd77:1::/64\"], gateway: router }
+namespaces:
+  router: { on: home, forwarding: true, nat: { out: wan }, forward: [\"wan 2222 -> laptop:22\", \"wan 5300/udp -> laptop:53\"] }
+  laptop: { on: home 192.168.77.10 fd77:1::10 }
+  server: { }
+links:
+  - ends: [\"router:wan 203.0.113.2/30 fd77:2::2/64\", \"server 203.0.113.1/30 fd77:2::1/64\"]
+";
+
+/// A neighbour on the host's own network, who is also its way out: `world-net` with 198.51.100.1 and fd51::1, and `up0` of
+/// the host with 198.51.100.2 and fd51::2. No lab, so that no rules come with it.
+fn world() {
+    sandbox::loopback_up().expect("lo");
+    let mut host = Linux::new().expect("the kernel");
+    let name = |name: &str| IfName::new(name).expect("a name");
+    let net: NsId = "world-net".parse().expect("a name");
+    let lab = LabName::new("world").expect("a name");
+    let end = |ns: &NsId, name: IfName, last| VethEnd {
+        ns: ns.clone(),
+        name,
+        mac: Mac([2, 0, 0, 0, 0, last]),
+        mtu: 1500,
+        master: None,
+        up: true,
+    };
+    let address = |ns: &NsId, link: &str, address: &str| Op::AddAddress {
+        ns: ns.clone(),
+        link: name(link),
+        address: address.parse().expect("an address"),
+    };
+    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    for stage in [
+        vec![Op::AddNamespace { name: NsName::new("world-net").expect("a name"), lab }],
+        vec![Op::AddVeth { a: end(&net, name("eth0"), 1), b: end(&NsId::Host, name("up0"), 2), group: 0 }],
+        vec![
+            address(&net, "eth0", "198.51.100.1/24"),
+            address(&net, "eth0", "fd51::1/64"),
+            address(&NsId::Host, "up0", "198.51.100.2/24"),
+            address(&NsId::Host, "up0", "fd51::2/64"),
+            Op::SetLink { ns: NsId::Host, name: name("up0"), set: up },
+            route("host", "up0", "0.0.0.0/0", "198.51.100.1"),
+            route("host", "up0", "::/0", "fd51::1"),
+        ],
+    ] {
+        done(&mut host, &stage);
+    }
+}
+
+fn route(ns: &str, dev: &str, to: &str, via: &str) -> Op {
+    let dev = IfName::new(dev).expect("a name");
+    let route = Route::unicast(to.parse().expect("a prefix"), Some(ip(via)), dev);
+    Op::SetRoute { ns: ns.parse().expect("a name"), route }
+}
+
+fn done(host: &mut Linux, stage: &[Op]) {
+    for (op, outcome) in stage.iter().zip(host.run(stage)) {
+        assert_eq!(outcome, Outcome::Done, "{op:?}");
+    }
+}
+
+fn raum(args: &[&str]) -> (bool, String) {
+    let output = Command::new(RAUM).args(args).output().expect("raum");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), said)
+}
+
+fn up(lab: &str) {
+    fs::write("/run/lab.yaml", lab).expect("a lab file");
+    let (fine, said) = raum(&["up", "/run/lab.yaml"]);
+    assert!(fine, "{said}");
+}
+
+fn within<T: Send>(ns: &str, f: impl FnOnce() -> T + Send) -> T {
+    let file = File::open(format!("/run/netns/{ns}")).expect("the namespace");
+    in_namespace(file.as_fd(), f).expect("a thread inside")
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// Connects from one place to another, and returns the client's address as the server saw it.
+fn tcp(from: Option<&str>, to: &str, server: &TcpListener) -> Result<IpAddr, String> {
+    let to = address(to);
+    let connect = || TcpStream::connect_timeout(&to, PATIENCE);
+    let mut client = match from {
+        Some(ns) => within(ns, connect),
+        None => connect(),
+    }
+    .map_err(|error| format!("connect to {to}: {error}"))?;
+    let (mut accepted, seen) = server.accept().map_err(|error| error.to_string())?;
+    client.write_all(b"over the wire").map_err(|error| error.to_string())?;
+    let mut got = [0; 13];
+    accepted.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+    accepted.read_exact(&mut got).map_err(|error| format!("read: {error}"))?;
+    assert_eq!(&got, b"over the wire");
+    Ok(seen.ip())
+}
+
+fn listen(ns: &str, at: &str) -> TcpListener {
+    within(ns, || TcpListener::bind(address(at)).expect("a listener"))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+#[test]
+fn a_lab_gets_out_under_the_hosts_address() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        for (at, seen) in [("198.51.100.1:9000", "198.51.100.2"), ("[fd51::1]:9000", "fd51::2")] {
+            let server = listen("world-net", at);
+            assert_eq!(tcp(Some("shop-web"), at, &server), Ok(ip(seen)));
+        }
+    });
+}
+
+#[test]
+fn a_published_port_is_reached_from_everywhere_and_keeps_the_clients_address() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        let four = listen("shop-web", "0.0.0.0:80");
+        assert_eq!(tcp(Some("world-net"), "198.51.100.2:8080", &four), Ok(ip("198.51.100.1")));
+        // from the host itself, by its own address and by localhost
+        assert!(tcp(None, "198.51.100.2:8080", &four).is_ok());
+        assert!(tcp(None, "10.10.0.1:8080", &four).is_ok());
+        assert_eq!(tcp(None, "127.0.0.1:8080", &four), Ok(ip("10.10.0.1")));
+        // from the neighbour in the lab
+        assert!(tcp(Some("shop-db"), "10.10.0.1:8080", &four).is_ok());
+        assert!(tcp(Some("shop-db"), "198.51.100.2:8080", &four).is_ok());
+        drop(four);
+        let six = listen("shop-web", "[::]:80");
+        assert_eq!(tcp(Some("world-net"), "[fd51::2]:8080", &six), Ok(ip("fd51::1")));
+        assert!(tcp(None, "[fd51::2]:8080", &six).is_ok());
+        assert!(tcp(Some("shop-db"), "[fd10:10::1]:8080", &six).is_ok());
+    });
+}
+
+#[test]
+fn a_published_udp_port_follows_a_change_at_once() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        let socket = |ns, at: &str| {
+            let at = address(at);
+            let socket = within(ns, move || UdpSocket::bind(at).expect("a socket"));
+            socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            socket
+        };
+        let (web, db) = (socket("shop-web", "0.0.0.0:53"), socket("shop-db", "0.0.0.0:53"));
+        let client = socket("world-net", "198.51.100.1:4444");
+        let mut buffer = [0; 16];
+        client.send_to(b"one", address("198.51.100.2:5353")).expect("sent");
+        let (_, seen) = web.recv_from(&mut buffer).expect("web hears");
+        assert_eq!(seen.ip(), ip("198.51.100.1"));
+        // the same five-tuple, now published by the other namespace
+        let moved =
+            SHOP.replace(", \"5353:53/udp\"", "").replace("fd10:10::20 }", "fd10:10::20, publish: [\"5353:53/udp\"] }");
+        up(&moved);
+        client.send_to(b"two", address("198.51.100.2:5353")).expect("sent");
+        let (length, _) = db.recv_from(&mut buffer).expect("db hears");
+        assert_eq!(&buffer[..length], b"two");
+    });
+}
+
+#[test]
+fn what_is_not_published_is_not_reachable_from_the_hosts_network() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        // the neighbour routes into the lab on purpose
+        let routes = [("10.10.0.0/24", "198.51.100.2"), ("fd10:10::/64", "fd51::2")];
+        let routes = routes.map(|(to, via)| route("world-net", "eth0", to, via));
+        done(&mut Linux::new().expect("the kernel"), &routes);
+        for (at, to) in [("0.0.0.0:80", "10.10.0.10:80"), ("[::]:81", "[fd10:10::10]:81")] {
+            let server = listen("shop-web", at);
+            assert!(tcp(Some("shop-db"), to, &server).is_ok(), "the listener must be there for its own");
+            let to = address(to);
+            let tried = within("world-net", || TcpStream::connect_timeout(&to, IMPATIENCE));
+            assert!(tried.is_err(), "{to} was reached from outside");
+        }
+    });
+}
+
+#[test]
+fn two_labs_do_not_reach_each_other() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        up(&SHOP
+            .replace("lab: shop", "lab: other")
+            .replace("10.10", "10.11")
+            .replace("fd10:10:", "fd10:11:")
+            .replace("8080", "8081")
+            .replace("5353", "5354"));
+        let server = listen("shop-web", "0.0.0.0:80");
+        assert!(tcp(Some("shop-db"), "10.10.0.10:80", &server).is_ok());
+        let tried = within("other-web", || TcpStream::connect_timeout(&address("10.10.0.10:80"), IMPATIENCE));
+        assert!(tried.is_err(), "one lab reached into another");
+    });
+}
+
+#[test]
+fn a_router_translates_and_forwards_ports() {
+    sandbox::run(|| {
+        up(STREET);
+        for (at, seen) in [("203.0.113.1:9000", "203.0.113.2"), ("[fd77:2::1]:9000", "fd77:2::2")] {
+            let server = listen("street-server", at);
+            assert_eq!(tcp(Some("street-laptop"), at, &server), Ok(ip(seen)));
+        }
+        let four = listen("street-laptop", "0.0.0.0:22");
+        assert_eq!(tcp(Some("street-server"), "203.0.113.2:2222", &four), Ok(ip("203.0.113.1")));
+        drop(four);
+        let six = listen("street-laptop", "[::]:22");
+        assert_eq!(tcp(Some("street-server"), "[fd77:2::2]:2222", &six), Ok(ip("fd77:2::1")));
+    });
+}
+
+#[test]
+fn a_connection_survives_a_change_elsewhere() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        let server = listen("shop-web", "0.0.0.0:80");
+        let mut client =
+            within("world-net", || TcpStream::connect_timeout(&address("198.51.100.2:8080"), PATIENCE)).expect("in");
+        let (mut accepted, _) = server.accept().expect("accepted");
+        accepted.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut speak = |word: &[u8; 4]| {
+            client.write_all(word).expect("written");
+            let mut got = [0; 4];
+            accepted.read_exact(&mut got).expect("read");
+            assert_eq!(&got, word);
+        };
+        speak(b"one.");
+        // a node more, a port more, another node's address and MTU
+        let changed = SHOP.replace(
+            "db:  { on: lan 10.10.0.20 fd10:10::20 }",
+            "db: { on: lan 10.10.0.30 }\n  new: { on: lan, publish: [\"9:9\"] }",
+        );
+        assert_ne!(changed, SHOP);
+        up(&changed);
+        speak(b"two.");
+        up(SHOP);
+        speak(b"tri.");
+    });
+}
+
+#[test]
+fn damage_by_hand_is_seen_and_repaired() {
+    sandbox::run(|| {
+        world();
+        up(SHOP);
+        assert!(raum(&["status", "shop"]).0);
+        // as `ip netns del shop-db` would
+        rustix::mount::unmount("/run/netns/shop-db", rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+        fs::remove_file("/run/netns/shop-db").expect("unlinked");
+        let (fine, said) = raum(&["status", "shop"]);
+        assert!(!fine && said.contains("shop-db"), "{said}");
+        up(SHOP);
+        assert!(raum(&["status", "shop"]).0);
+        let server = listen("shop-db", "0.0.0.0:80");
+        assert!(tcp(Some("shop-web"), "10.10.0.20:80", &server).is_ok());
+    });
+}
+
+#[test]
+fn two_labs_share_a_sysctl_and_the_last_one_puts_it_back() {
+    sandbox::run(|| {
+        world();
+        let forwarding = || fs::read_to_string("/proc/sys/net/ipv4/conf/up0/forwarding").expect("a sysctl");
+        assert_eq!(forwarding(), "0\n");
+        up(SHOP);
+        up(&SHOP
+            .replace("lab: shop", "lab: other")
+            .replace("10.10", "10.11")
+            .replace("fd10:10:", "fd10:11:")
+            .replace("8080", "8081")
+            .replace("5353", "5354"));
+        assert_eq!(forwarding(), "1\n");
+        // what raum remembers in files is gone: the kernel's own objects must be enough
+        fs::remove_dir_all("/run/raum").expect("removed");
+        assert!(raum(&["down", "shop"]).0);
+        assert_eq!(forwarding(), "1\n");
+        assert!(raum(&["down", "other"]).0);
+        assert_eq!(forwarding(), "0\n");
+    });
+}

@@ -1,0 +1,148 @@
+//! docs/walkthrough.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
+//!
+//! Blocks: `yaml NAME` is written to that file; `sh` must succeed; `sh fails` must not; `sh ip` is the exercise by hand, run
+//! where `ip` is installed, in namespaces of its own so that it meets nothing of raum's.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use raum_kernel::sandbox;
+
+const RAUM: &str = env!("CARGO_BIN_EXE_raum");
+
+struct Block {
+    line: usize,
+    info: String,
+    text: String,
+}
+
+fn blocks(markdown: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    let mut open: Option<Block> = None;
+    for (i, line) in markdown.lines().enumerate() {
+        match (line.strip_prefix("```"), open.as_mut()) {
+            (Some(_), Some(_)) => found.extend(open.take()),
+            (Some(info), None) => open = Some(Block { line: i + 2, info: info.to_owned(), text: String::new() }),
+            (None, Some(block)) => {
+                block.text.push_str(line);
+                block.text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+fn walkthrough() -> Vec<Block> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/walkthrough.md");
+    blocks(&fs::read_to_string(path).expect("docs/walkthrough.md"))
+}
+
+/// Types a block into a shell that knows `raum`, and stops at the first command that fails.
+fn type_in(block: &Block, place: &Path) -> bool {
+    let bin = Path::new(RAUM).parent().expect("a directory");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh")
+        .args(["-e", "-c", &block.text])
+        .current_dir(place)
+        .env("PATH", path)
+        .output()
+        .expect("a shell");
+    println!(
+        "line {}: {}\n{}{}",
+        block.line,
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.status.success()
+}
+
+/// Everything on the host side that a lab could leave behind.
+fn host_side() -> String {
+    let list = |path: &str| {
+        let mut names: Vec<String> = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names.join(" ")
+    };
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    format!(
+        "links {}\nnetns {}\nraum {}\nroutes {}\nroutes6 {}\nforwarding {}{}",
+        list("/proc/sys/net/ipv4/conf"),
+        list("/run/netns"),
+        list("/run/raum"),
+        // without its heading, which is there once the namespace has had a route
+        read("/proc/net/route").lines().skip(1).collect::<Vec<_>>().join("\n"),
+        read("/proc/net/ipv6_route").lines().count(),
+        read("/proc/sys/net/ipv4/conf/all/forwarding"),
+        read("/proc/sys/net/ipv6/conf/all/forwarding"),
+    )
+}
+
+#[test]
+fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
+    sandbox::run(|| {
+        let place = Path::new("/run/reader");
+        fs::create_dir_all(place).expect("a directory");
+        let before = host_side();
+        let blocks = walkthrough();
+        assert!(
+            blocks.iter().filter(|block| block.info.starts_with("sh")).count() >= 10,
+            "the page has lost its commands"
+        );
+        for block in &blocks {
+            match block.info.split_once(' ') {
+                Some(("yaml", name)) => fs::write(place.join(name), &block.text).expect("a lab file"),
+                Some(("sh", "fails")) => assert!(!type_in(block, place), "line {} should fail", block.line),
+                Some(("sh", "ip")) => {}
+                None if block.info == "sh" => assert!(type_in(block, place), "line {} failed", block.line),
+                _ => panic!("line {}: nobody runs a block of `{}`", block.line, block.info),
+            }
+        }
+        assert_eq!(before, host_side());
+    });
+}
+
+#[test]
+fn the_commands_by_hand_work_too() {
+    sandbox::run(|| {
+        if Command::new("ip").arg("-V").output().is_err() {
+            println!("`ip` is not installed: the blocks by hand are not judged");
+            return;
+        }
+        for block in walkthrough().iter().filter(|block| block.info == "sh ip") {
+            assert!(type_in(block, Path::new("/run")), "line {} failed", block.line);
+        }
+    });
+}
+
+#[test]
+fn every_example_comes_up_twice_and_goes_without_a_trace() {
+    sandbox::run(|| {
+        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+        let mut files: Vec<_> = fs::read_dir(examples).expect("examples").flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        assert!(!files.is_empty());
+        for file in files {
+            let before = host_side();
+            let raum = |args: &[&str]| {
+                let output = Command::new(RAUM).args(args).arg(&file).output().expect("raum");
+                let said =
+                    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+                assert!(output.status.success(), "raum {args:?} {}:\n{said}", file.display());
+                said
+            };
+            raum(&["check"]);
+            raum(&["up"]);
+            assert!(raum(&["up"]).contains("nothing to change"));
+            raum(&["down"]);
+            assert_eq!(before, host_side(), "{}", file.display());
+        }
+    });
+}

@@ -1,0 +1,305 @@
+//! Labs on this host: bringing them up, changing, comparing and removing them.
+//!
+//! Each verb is the same three lines: what is there, what should be there, [`reach`]. What differs is where the target comes
+//! from: the lab file (`up`), nothing (`down`), the record of the last `up` (`status`).
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use raum_core::design::{Design, absent, design};
+use raum_core::diff::diff;
+use raum_core::host::{Host, Scope, Surroundings};
+use raum_core::lab::{Lab, check};
+use raum_core::name::{LabName, NsId, NsName};
+use raum_core::plan::Plan;
+use raum_core::problem::Problem;
+use raum_core::state::State;
+use raum_core::view::View;
+use raum_kernel::Linux;
+
+use crate::error::Error;
+use crate::place::Place;
+use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
+use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
+
+/// A lab file that passed all checks against this host, with everything decided.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The lab as written.
+    pub lab: Lab,
+    /// Where it was read from, absolute.
+    pub file: Option<PathBuf>,
+    /// The wanted state, names, hosts file.
+    pub design: Design,
+    /// What of it is there now.
+    pub before: State,
+    /// From there to the wanted state.
+    pub plan: Plan,
+}
+
+/// What `down` did.
+#[derive(Debug)]
+pub struct Removed {
+    /// What was done; empty if nothing of the lab was there.
+    pub plan: Plan,
+    /// Namespaces that still have processes inside: they are without a name now, and gone when those end.
+    pub inhabited: Vec<(NsName, Vec<u32>)>,
+}
+
+/// A lab that is on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub lab: LabName,
+    /// How many namespaces carry its mark.
+    pub namespaces: usize,
+    /// What raum remembers of it, if it does.
+    pub record: Option<Record>,
+    /// Was a change begun and never ended?
+    pub interrupted: bool,
+}
+
+/// The labs of this host: the door of this library.
+#[derive(Debug)]
+pub struct Labs {
+    host: Linux,
+    place: Place,
+}
+
+impl Labs {
+    /// Opens the kernel's sockets. Touches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`]
+    pub fn open() -> Result<Self, Error> {
+        let host = Linux::new().map_err(|error| Error::Kernel(error.to_string()))?;
+        Ok(Self { host, place: Place::default() })
+    }
+
+    /// Where raum's own files are.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The kernel, for whoever wants to look at more than labs.
+    pub fn host(&mut self) -> &mut Linux {
+        &mut self.host
+    }
+
+    /// Checks a lab against this host, designs it, and compares with what is there. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with all problems, [`Error::Conflicts`], or [`Error::Observe`].
+    pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
+        let around = self.around(&lab.name)?;
+        let problems = check(&lab, &around);
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
+        }
+        let design = design(&lab, &around);
+        let before = self.host.observe(&design.scope)?;
+        let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
+        Ok(Prepared { lab, file, design, before, plan })
+    }
+
+    /// All checks of a lab against this host, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Observe`]
+    pub fn check(&mut self, lab: &Lab) -> Result<Vec<Problem>, Error> {
+        Ok(check(lab, &self.around(&lab.name)?))
+    }
+
+    /// The host around a lab. What labs noted about sysctls is in their tables; where somebody flushed those, raum's own
+    /// records still have it.
+    fn around(&mut self, lab: &LabName) -> Result<Surroundings, Error> {
+        let mut around = self.host.surroundings(lab)?;
+        for known in self.place.labs() {
+            let Ok(Some(record)) = Record::read(&self.place, &known) else { continue };
+            let host = record.state.namespaces.get(&NsId::Host);
+            if let Some(table) = host.and_then(|ns| ns.table.as_ref()).filter(|table| !table.was.is_empty()) {
+                around.was.entry(known).or_insert_with(|| table.was.clone());
+            }
+        }
+        Ok(around)
+    }
+
+    /// Brings a lab up, or changes it to what its file says now. All or nothing.
+    ///
+    /// # Errors
+    /// As [`Labs::prepare`]; [`Error::NotReached`] after everything was taken back; [`Error::File`] before anything was done.
+    pub fn up(
+        &mut self,
+        lab: Lab,
+        file: Option<PathBuf>,
+        stop: &AtomicBool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Prepared, Error> {
+        let _lock = self.place.lock()?;
+        // prepared under the lock: what was seen is still so when it is acted on
+        let prepared = self.prepare(lab, file)?;
+        let name = prepared.lab.name.value.clone();
+        let record = Record::of(&prepared.lab, prepared.file.clone(), &prepared.design);
+        let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
+        if !prepared.plan.is_empty() {
+            let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
+            self.place.write_json(&name, JOURNAL, &journal)?;
+            let scope = &prepared.design.scope;
+            let reached = reach(&mut self.host, scope, &prepared.before, &prepared.design.state, stop, progress);
+            if let Err(failure) = reached {
+                self.after_failure(&name, &prepared.before, &failure)?;
+                return Err(failed(failure));
+            }
+        }
+        if let Err(error) = self.remember(&name, &record, &prepared.design.hosts) {
+            let scope = &prepared.design.scope;
+            let failure = take_back(&mut self.host, scope, &prepared.before, &prepared.plan, error.to_string());
+            return Err(failed(failure));
+        }
+        Ok(prepared)
+    }
+
+    fn remember(&self, lab: &LabName, record: &Record, hosts: &str) -> Result<(), Error> {
+        self.place.write(lab, HOSTS, 0o644, hosts.as_bytes())?;
+        self.place.write_json(lab, RECORD, record)?;
+        self.place.remove(lab, JOURNAL)?;
+        Ok(())
+    }
+
+    /// The journal has done its work if all is as before; a lab that was not there before leaves no files.
+    fn after_failure(&self, lab: &LabName, before: &State, failure: &Failure) -> Result<(), Error> {
+        if !failure.left.is_empty() {
+            return Ok(());
+        }
+        if before.is_bare() {
+            self.place.forget(lab)?;
+        } else {
+            self.place.remove(lab, JOURNAL)?;
+        }
+        Ok(())
+    }
+
+    /// Removes everything of a lab, and puts back the sysctls that it changed. Goes on after errors.
+    ///
+    /// # Errors
+    /// [`Error::Leftovers`] with everything that is still there.
+    pub fn down(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
+        let lock = self.place.lock()?;
+        let around = self.around(lab)?;
+        let mut scope = self.scope_of(lab, &around)?;
+        scope.inside = false;
+        let target = absent(lab, &around);
+        let before = self.host.observe(&scope)?;
+        let inhabited = inhabited(&before)?;
+        let (plan, left) = teardown(&mut self.host, &scope, &before, &target, progress)?;
+        if !left.is_empty() {
+            return Err(Error::Leftovers { lab: lab.clone(), left });
+        }
+        self.place.forget(lab)?;
+        self.place.leave(lock)?;
+        Ok(Removed { plan, inhabited })
+    }
+
+    /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
+    /// the names that the record and the journal know.
+    fn scope_of(&self, lab: &LabName, around: &Surroundings) -> Result<Scope, Error> {
+        let mut scope = Scope::of(lab);
+        let mut known: Vec<State> = Vec::new();
+        known.extend(Record::read(&self.place, lab).ok().flatten().map(|record| record.state));
+        if let Ok(Some(journal)) = self.place.read_json::<Journal>(lab, JOURNAL) {
+            known.push(journal.before);
+            known.push(journal.target);
+        }
+        for state in known {
+            scope.namespaces.extend(state.namespaces.keys().filter_map(NsId::name).cloned());
+            let host = state.namespaces.get(&NsId::Host);
+            scope.host_links.extend(host.iter().flat_map(|ns| ns.links.keys().cloned()));
+        }
+        let own = around.was.get(lab).into_iter().flat_map(|was| was.keys().cloned());
+        scope.sysctls = own.map(|key| (NsId::Host, key)).collect::<BTreeSet<_>>();
+        Ok(scope)
+    }
+
+    /// What is missing of a lab, compared with its last `up`: the plan that would repair it.
+    ///
+    /// # Errors
+    /// [`Error::NoLab`] if raum remembers no such lab.
+    pub fn drift(&mut self, lab: &LabName) -> Result<(Record, Plan), Error> {
+        let record = Record::read(&self.place, lab)?.ok_or_else(|| Error::NoLab(lab.to_string()))?;
+        let around = self.around(lab)?;
+        let mut scope = self.scope_of(lab, &around)?;
+        for (ns, content) in &record.state.namespaces {
+            scope.sysctls.extend(content.sysctls.keys().map(|key| (ns.clone(), key.clone())));
+        }
+        let now = self.host.observe(&scope)?;
+        let plan = diff(lab, &now, &record.state).map_err(Error::Conflicts)?;
+        Ok((record, plan))
+    }
+
+    /// What of a lab is there, with everything that carries its mark.
+    ///
+    /// # Errors
+    /// [`Error::Observe`]
+    pub fn state(&mut self, lab: &LabName) -> Result<State, Error> {
+        let around = self.around(lab)?;
+        let scope = self.scope_of(lab, &around)?;
+        Ok(self.host.observe(&scope)?)
+    }
+
+    /// Everything in one namespace, whoever made it.
+    ///
+    /// # Errors
+    /// [`Error::Observe`] if it does not exist or may not be entered.
+    pub fn view(&mut self, ns: &NsId) -> Result<View, Error> {
+        Ok(raum_kernel::view::view(ns)?)
+    }
+
+    /// The labs of this host, by their marks and by raum's files.
+    ///
+    /// # Errors
+    /// [`Error::Observe`]
+    pub fn list(&mut self) -> Result<Vec<Found>, Error> {
+        let marked = self.host.labs()?;
+        let names: BTreeSet<LabName> = marked.iter().map(|found| found.name.clone()).chain(self.place.labs()).collect();
+        let found = names.into_iter().map(|lab| Found {
+            namespaces: marked.iter().find(|found| found.name == lab).map_or(0, |found| found.namespaces),
+            record: Record::read(&self.place, &lab).ok().flatten(),
+            interrupted: self.place.file(&lab, JOURNAL).exists(),
+            lab,
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Which processes live in the lab's namespaces.
+fn inhabited(state: &State) -> Result<Vec<(NsName, Vec<u32>)>, Error> {
+    let names = state.namespaces.iter().filter(|(_, ns)| ns.owner == raum_core::state::Owner::Lab);
+    let names: Vec<NsName> = names.filter_map(|(id, _)| id.name()).cloned().collect();
+    Ok(raum_kernel::processes::inside(&names))
+}
+
+/// For rendering: the operations that are left, and why.
+#[must_use]
+pub fn left_lines(left: &[Left]) -> Vec<String> {
+    left.iter()
+        .map(|left| {
+            let command = raum_core::render::command(&left.op).join("; ");
+            match &left.why {
+                Some(error) => format!("{command}    # {}", error.words()),
+                None => command,
+            }
+        })
+        .collect()
+}
+
+/// Is this failure of the kind where something is left behind on the host?
+#[must_use]
+pub fn left_behind(error: &Error) -> bool {
+    match error {
+        Error::Leftovers { .. } => true,
+        Error::NotReached { failure, .. } => !failure.left.is_empty() && !matches!(failure.cause, Cause::Conflicts(_)),
+        _ => false,
+    }
+}
