@@ -9,6 +9,10 @@ use raum_core::problem::{Problem, render};
 
 use crate::output::{BAD, Exit, GOOD, Look, STRONG, complain, paint};
 
+/// How everybody gets networks of his own.
+const OWN: &str = "in namespaces of your own: unshare --user --map-root-user --net --mount \
+                   sh -c 'mount -t tmpfs tmpfs /run && exec sh'";
+
 /// A command's failure.
 #[derive(Debug)]
 pub enum Failure {
@@ -93,10 +97,10 @@ fn explain(error: &Error) -> String {
             conflicts.iter().map(|conflict| lines(&conflict.to_string(), None)).collect::<String>()
                 + &help("nothing was touched. Remove or rename those, or give the lab another name (`lab:`)")
         }
-        Error::Permission { .. } => lines(
-            &error.to_string(),
-            Some("run it with sudo, or in namespaces of your own: unshare --user --map-root-user --net --mount"),
-        ),
+        Error::Permission { .. } => lines(&error.to_string(), Some(&format!("run it with sudo, or {OWN}"))),
+        Error::File(error) if error.cause.kind() == std::io::ErrorKind::PermissionDenied => {
+            lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
+        }
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use raum_core::host::OpError;
 use raum_core::name::NsName;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -45,10 +45,21 @@ pub fn named(name: &NsName) -> Result<OwnedFd, OpError> {
 /// Moves the calling thread into a namespace.
 ///
 /// # Errors
-/// The descriptor is no network namespace (EINVAL), or the caller may not enter it (EPERM).
+/// The descriptor is no network namespace (EINVAL), or the caller may not enter it (EPERM). Where it is already, everybody
+/// may be.
 pub fn enter(namespace: BorrowedFd<'_>) -> Result<(), OpError> {
-    move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network))
-        .map_err(|cause| errno::at("entering a network namespace", cause))
+    match move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)) {
+        Err(Errno::PERM) if is_present(namespace) => Ok(()),
+        other => other.map_err(|cause| errno::at("entering a network namespace", cause)),
+    }
+}
+
+fn is_present(namespace: BorrowedFd<'_>) -> bool {
+    let same = || {
+        let (here, there) = (fstat(present().ok()?).ok()?, fstat(namespace).ok()?);
+        Some((here.st_dev, here.st_ino) == (there.st_dev, there.st_ino))
+    };
+    same().unwrap_or(false)
 }
 
 /// Moves the calling thread into a fresh namespace.

@@ -15,7 +15,7 @@ pub enum Error {
     #[error("the lab file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
     /// The process may not change networks. Nothing was touched.
-    #[error("{missing} is missing: raum needs it to make namespaces and interfaces")]
+    #[error("not permitted: raum makes and looks into namespaces, which needs {missing}")]
     Permission {
         /// The capabilities that are missing.
         missing: String,

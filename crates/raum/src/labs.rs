@@ -19,6 +19,7 @@ use raum_core::view::View;
 use raum_kernel::Linux;
 
 use crate::error::Error;
+use crate::permission;
 use crate::place::Place;
 use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
 use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
@@ -95,9 +96,11 @@ impl Labs {
     pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
         let around = self.around(&lab.name)?;
         let problems = check(&lab, &around);
+        // a file's problems can be told to everybody
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
+        permission::check()?;
         let design = design(&lab, &around);
         let before = self.host.observe(&design.scope)?;
         let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
@@ -137,6 +140,9 @@ impl Labs {
         stop: &AtomicBool,
         progress: &mut Progress<'_>,
     ) -> Result<Prepared, Error> {
+        if permission::check().is_err() {
+            return self.prepare(lab, file);
+        }
         let _lock = self.place.lock()?;
         // prepared under the lock: what was seen is still so when it is acted on
         let prepared = self.prepare(lab, file)?;
@@ -186,6 +192,7 @@ impl Labs {
     /// # Errors
     /// [`Error::Leftovers`] with everything that is still there.
     pub fn down(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
+        permission::check()?;
         let lock = self.place.lock()?;
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
@@ -227,6 +234,7 @@ impl Labs {
     /// # Errors
     /// [`Error::NoLab`] if raum remembers no such lab.
     pub fn drift(&mut self, lab: &LabName) -> Result<(Record, Plan), Error> {
+        permission::check()?;
         let record = Record::read(&self.place, lab)?.ok_or_else(|| Error::NoLab(lab.to_string()))?;
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
@@ -243,6 +251,7 @@ impl Labs {
     /// # Errors
     /// [`Error::Observe`]
     pub fn state(&mut self, lab: &LabName) -> Result<State, Error> {
+        permission::check()?;
         let around = self.around(lab)?;
         let scope = self.scope_of(lab, &around)?;
         Ok(self.host.observe(&scope)?)
@@ -261,6 +270,7 @@ impl Labs {
     /// # Errors
     /// [`Error::Observe`]
     pub fn list(&mut self) -> Result<Vec<Found>, Error> {
+        permission::check()?;
         let marked = self.host.labs()?;
         let names: BTreeSet<LabName> = marked.iter().map(|found| found.name.clone()).chain(self.place.labs()).collect();
         let found = names.into_iter().map(|lab| Found {

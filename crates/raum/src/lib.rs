@@ -21,6 +21,7 @@
 pub mod error;
 pub mod exec;
 pub mod labs;
+pub mod permission;
 pub mod ping;
 pub mod place;
 pub mod reach;

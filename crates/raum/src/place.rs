@@ -18,13 +18,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use raum_core::name::LabName;
+use raum_kernel::errno;
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// A file or directory of raum's own that could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {cause}", path.display())]
+#[error("cannot {action} {}", errno::at_io(&path.display().to_string(), cause).words())]
 pub struct FileError {
     /// What was tried: `write`, `create`, `lock`.
     pub action: &'static str,

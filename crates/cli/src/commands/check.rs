@@ -4,6 +4,7 @@ use std::path::Path;
 
 use raum::Labs;
 
+use super::describe;
 use crate::failure::Failure;
 use crate::input::LabFile;
 use crate::output::{Exit, GOOD, Look, STRONG, answer, answer_json, paint};
@@ -19,7 +20,8 @@ pub fn run(file: &Path, look: Look) -> Result<Exit, Failure> {
         answer_json(&serde_json::json!({ "lab": lab.name.as_str(), "problems": [] }));
     } else {
         let name = paint(STRONG, &lab.name.value);
-        let size = format!("{} nodes, {} switches, {} links", lab.nodes.len(), lab.switches.len(), lab.links.len());
+        let parts = [(lab.nodes.len(), "node"), (lab.switches.len(), "switch"), (lab.links.len(), "link")];
+        let size = parts.map(|(count, what)| describe::counted(count, what)).join(", ");
         answer(&format!("{name} is {}: {size}\n", paint(GOOD, "fine")));
     }
     Ok(Exit::Done)

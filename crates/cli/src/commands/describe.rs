@@ -29,7 +29,8 @@ pub fn inventory(state: &State) -> String {
     parts.join(", ")
 }
 
-fn counted(count: usize, what: &str) -> String {
+/// `1 switch`, `2 switches`.
+pub fn counted(count: usize, what: &str) -> String {
     match (count, what) {
         (1, _) => format!("1 {what}"),
         (_, "switch") => format!("{count} switches"),
