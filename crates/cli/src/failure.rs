@@ -6,8 +6,9 @@ use raum::error::Error;
 use raum::labs::{left_behind, left_lines};
 use raum::reach::{Cause, Failure as NotReached};
 use raum_core::problem::{Problem, render};
+use serde::Serialize;
 
-use crate::output::{BAD, Exit, GOOD, Look, STRONG, complain, paint};
+use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, paint};
 
 /// How everybody gets networks of his own.
 const OWN: &str = "in namespaces of your own: unshare --user --map-root-user --net --mount \
@@ -52,6 +53,11 @@ impl Failure {
     /// Prints it, and says with which status to leave.
     pub fn report(&self, look: Look) -> Exit {
         match self {
+            Failure::Problems { file, text, problems } if look.json => {
+                let problems: Vec<Told> = problems.iter().map(|problem| Told::of(problem, text)).collect();
+                answer_json(&serde_json::json!({ "file": file, "problems": problems }));
+                Exit::Usage
+            }
             Failure::Problems { file, text, problems } => {
                 complain(&render(problems, file, text, look.colour));
                 Exit::Usage
@@ -64,6 +70,32 @@ impl Failure {
                 complain(&lines(message, help.as_deref()));
                 *exit
             }
+        }
+    }
+}
+
+/// `--json`: a problem of a lab file.
+#[derive(Serialize)]
+struct Told<'a> {
+    message: &'a str,
+    /// From 1.
+    line: usize,
+    /// From 1, in characters.
+    column: usize,
+    cause: &'a str,
+    help: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn of(problem: &'a Problem, text: &str) -> Self {
+        let before = text.get(..problem.span.start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        Self {
+            message: &problem.message,
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            cause: &problem.label,
+            help: problem.help.as_deref(),
         }
     }
 }
@@ -101,6 +133,10 @@ fn explain(error: &Error) -> String {
         Error::File(error) if error.cause.kind() == std::io::ErrorKind::PermissionDenied => {
             lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
         }
+        Error::NoRecord(_) => lines(
+            &error.to_string(),
+            Some("`raum up FILE` of its lab file compares and makes a new one; `raum down` works without"),
+        ),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
     }

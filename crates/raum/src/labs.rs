@@ -232,10 +232,13 @@ impl Labs {
     /// What is missing of a lab, compared with its last `up`: the plan that would repair it.
     ///
     /// # Errors
-    /// [`Error::NoLab`] if raum remembers no such lab.
+    /// [`Error::NoLab`], or [`Error::NoRecord`] if there is nothing to compare with.
     pub fn drift(&mut self, lab: &LabName) -> Result<(Record, Plan), Error> {
         permission::check()?;
-        let record = Record::read(&self.place, lab)?.ok_or_else(|| Error::NoLab(lab.to_string()))?;
+        let Some(record) = Record::read(&self.place, lab)? else {
+            let is_there = self.host.labs()?.iter().any(|found| found.name == *lab);
+            return Err(if is_there { Error::NoRecord(lab.clone()) } else { Error::NoLab(lab.to_string()) });
+        };
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
         for (ns, content) in &record.state.namespaces {

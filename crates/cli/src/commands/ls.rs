@@ -39,7 +39,7 @@ pub fn run(look: Look) -> Result<Exit, Failure> {
             let file = row.file.as_deref().unwrap_or("-");
             table.add_row([row.lab, &row.namespaces.to_string(), row.state, file]);
         }
-        let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+        let lines = table.lines().map(|line| line.trim().to_owned() + "\n");
         answer(&lines.collect::<String>());
     }
     Ok(Exit::Done)

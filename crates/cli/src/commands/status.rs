@@ -14,7 +14,8 @@ use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
 struct Report {
     lab: LabName,
     as_wanted: bool,
-    repair: Plan,
+    /// Nothing if it is not known what should be there.
+    repair: Option<Plan>,
 }
 
 pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
@@ -31,7 +32,18 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
     let mut exit = Exit::Done;
     let mut reports = Vec::new();
     for name in names {
-        let (record, plan) = labs.drift(&name)?;
+        let (record, plan) = match labs.drift(&name) {
+            // the other labs are to be told too
+            Err(error @ raum::Error::NoRecord(_)) if lab.is_none() => {
+                exit = Exit::Refused;
+                reports.push(Report { lab: name, as_wanted: false, repair: None });
+                if !look.json {
+                    Failure::from(error).report(look);
+                }
+                continue;
+            }
+            drift => drift?,
+        };
         if !plan.is_empty() {
             exit = Exit::Refused;
         }
@@ -45,7 +57,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
                 answer(&format!("  raum up {again}\n"));
             }
         }
-        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: plan });
+        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: Some(plan) });
     }
     if look.json {
         answer_json(&reports);
