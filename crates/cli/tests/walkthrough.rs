@@ -34,9 +34,9 @@ fn blocks(markdown: &str) -> Vec<Block> {
     found
 }
 
-fn walkthrough() -> Vec<Block> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/walkthrough.md");
-    blocks(&fs::read_to_string(path).expect("docs/walkthrough.md"))
+fn page(name: &str) -> Vec<Block> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    blocks(&fs::read_to_string(path).expect("a page"))
 }
 
 /// Types a block into a shell that knows `raum`, and stops at the first command that fails.
@@ -91,7 +91,7 @@ fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
         let place = Path::new("/run/reader");
         fs::create_dir_all(place).expect("a directory");
         let before = host_side();
-        let blocks = walkthrough();
+        let blocks = page("walkthrough.md");
         assert!(
             blocks.iter().filter(|block| block.info.starts_with("sh")).count() >= 10,
             "the page has lost its commands"
@@ -116,10 +116,26 @@ fn the_commands_by_hand_work_too() {
             println!("`ip` is not installed: the blocks by hand are not judged");
             return;
         }
-        for block in walkthrough().iter().filter(|block| block.info == "sh ip") {
+        for block in page("walkthrough.md").iter().filter(|block| block.info == "sh ip") {
             assert!(type_in(block, Path::new("/run")), "line {} failed", block.line);
         }
     });
+}
+
+/// Up, up again, down; nothing is left.
+fn there_and_back(file: &Path) {
+    let before = host_side();
+    let raum = |args: &[&str]| {
+        let output = Command::new(RAUM).args(args).arg(file).output().expect("raum");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "raum {args:?} {}:\n{said}", file.display());
+        said
+    };
+    raum(&["check"]);
+    raum(&["up"]);
+    assert!(raum(&["up"]).contains("nothing to change"));
+    raum(&["down"]);
+    assert_eq!(before, host_side(), "{}", file.display());
 }
 
 #[test]
@@ -129,20 +145,19 @@ fn every_example_comes_up_twice_and_goes_without_a_trace() {
         let mut files: Vec<_> = fs::read_dir(examples).expect("examples").flatten().map(|entry| entry.path()).collect();
         files.sort();
         assert!(!files.is_empty());
-        for file in files {
-            let before = host_side();
-            let raum = |args: &[&str]| {
-                let output = Command::new(RAUM).args(args).arg(&file).output().expect("raum");
-                let said =
-                    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-                assert!(output.status.success(), "raum {args:?} {}:\n{said}", file.display());
-                said
-            };
-            raum(&["check"]);
-            raum(&["up"]);
-            assert!(raum(&["up"]).contains("nothing to change"));
-            raum(&["down"]);
-            assert_eq!(before, host_side(), "{}", file.display());
+        files.iter().for_each(|file| there_and_back(file));
+    });
+}
+
+#[test]
+fn every_lab_of_the_reference_comes_up() {
+    sandbox::run(|| {
+        let labs: Vec<Block> = page("lab-file.md").into_iter().filter(|block| block.info == "yaml").collect();
+        assert!(labs.len() >= 7, "the page has lost its examples");
+        for lab in labs {
+            let file = Path::new("/run").join(format!("line-{}.yaml", lab.line));
+            fs::write(&file, &lab.text).expect("a lab file");
+            there_and_back(&file);
         }
     });
 }

@@ -79,3 +79,20 @@ fn design_cases() {
     }
     report(&wrong);
 }
+
+#[test]
+fn the_reference_in_the_documentation_is_that_of_the_reader() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/lab-file.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let marker = "<!-- from here on generated";
+    let written_by_hand = page.split_inclusive('\n').take_while(|line| !line.starts_with(marker));
+    let mut wanted: String = written_by_hand.collect();
+    wanted +=
+        &format!("{marker}: UPDATE_CASES=1 cargo test -p raum-core --test lab -->\n\n{}", lab::reference().trim_end());
+    wanted += "\n";
+    if std::env::var_os("UPDATE_CASES").is_some() {
+        fs::write(path, wanted).unwrap();
+    } else {
+        assert!(page == wanted, "docs/lab-file.md is not what the reader says; UPDATE_CASES=1 rewrites it");
+    }
+}
