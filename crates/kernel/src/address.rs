@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::message::{Answer, NLM_F_CREATE, NLM_F_EXCL, Requests, u32_at};
+use crate::message::{Answer, NLM_F_CREATE, NLM_F_REPLACE, Requests, u32_at};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
@@ -60,10 +60,10 @@ fn request(requests: &mut Requests, kind: u16, flags: u16, index: u32, address: 
     }
 }
 
-/// Adds an address; IPv6 without duplicate address detection. As `ip address add … nodad` does, no broadcast address is
+/// Adds an address, or leaves the same one there; IPv6 without duplicate address detection. As `ip address add … nodad` does, no broadcast address is
 /// set: the kernel makes the prefix's broadcast route all the same (`fib_add_ifaddr`, net/ipv4/fib_frontend.c).
 pub(crate) fn add(requests: &mut Requests, index: u32, address: IpNet) {
-    request(requests, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index, address, IFA_F_NODAD);
+    request(requests, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, index, address, IFA_F_NODAD);
 }
 
 /// Removes an address.

@@ -165,6 +165,11 @@ pub(crate) fn set(requests: &mut Requests, index: u32, set: Set<'_>) {
     }
 }
 
+/// Changes the MTU of a link that has been asked for in the same message train, and has no known index yet.
+pub(crate) fn set_mtu(requests: &mut Requests, name: &IfName, mtu: u32) {
+    requests.request(RTM_SETLINK, 0, &ifinfomsg(0, 0, 0)).text(IFLA_IFNAME, name.as_str()).u32(IFLA_MTU, mtu);
+}
+
 /// Adds or removes a second name.
 pub(crate) fn set_altname(requests: &mut Requests, index: u32, change: &AltnameChange) {
     let (kind, flags, name) = match change {

@@ -10,6 +10,7 @@ use raum_core::lab::mark;
 use raum_core::name::IfName;
 use raum_core::plan::{LinkChange, Op, VethEnd};
 use raum_core::state::Route;
+use rustix::io::Errno;
 
 use super::{Learned, Peers};
 use crate::link::{self, LOOPBACK};
@@ -18,6 +19,9 @@ use crate::nft::{self, conntrack};
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
 use crate::{address, errno, route, sysctl};
+
+/// What a bridge has that nobody gave another one (`ether_setup`, net/ethernet/eth.c), in bytes.
+const BRIDGE_MTU: u32 = 1500;
 
 /// Requests in one message. The answers to all of them must fit the socket's buffer if all are refused.
 const REQUESTS: usize = 64;
@@ -87,7 +91,7 @@ struct Batch<'a> {
     netfilter: Option<Socket>,
     requests: Requests,
     /// For each request, its operation's position in the stage.
-    positions: Vec<usize>,
+    positions: Vec<Awaited>,
     /// Links that the batch makes: the name here, and for a veth the other end.
     born: Vec<(&'a IfName, Option<&'a VethEnd>)>,
     report: Report,
@@ -136,7 +140,11 @@ impl<'a> Batch<'a> {
             }
             Op::AddBridge { name, mac, mtu, group, .. } => {
                 self.space.indices.remove(name);
-                link::add_bridge(&mut self.requests, name, *mac, *mtu, *group);
+                // A bridge takes the smallest MTU of its ports until somebody changes its own (br_mtu_auto_adjust,
+                // net/bridge/br_if.c; br_change_mtu, net/bridge/br_device.c): it is born with another one, and gets this.
+                let other = if *mtu == BRIDGE_MTU { BRIDGE_MTU + 1 } else { BRIDGE_MTU };
+                link::add_bridge(&mut self.requests, name, *mac, other, *group);
+                link::set_mtu(&mut self.requests, name, *mtu);
                 self.born.push((name, None));
             }
             Op::AddVeth { a, b, group } => self.add_veth(a, b, *group)?,
@@ -169,7 +177,8 @@ impl<'a> Batch<'a> {
                 return self.take_other(position, op);
             }
         }
-        self.positions.resize(self.positions.len() + self.requests.len() - before, position);
+        let awaited = Awaited { position, is_deletion: matches!(op, Op::DelAddress { .. }) };
+        self.positions.resize(self.positions.len() + self.requests.len() - before, awaited);
         Ok(())
     }
 
@@ -249,16 +258,17 @@ impl<'a> Batch<'a> {
         };
         match outcomes {
             Ok(outcomes) => {
-                for (position, outcome) in self.positions.iter().zip(outcomes) {
+                for (awaited, outcome) in self.positions.iter().zip(outcomes) {
+                    let outcome = awaited.judged(outcome);
                     self.report.well &= outcome.is_ok();
-                    note(&mut self.report.outcomes, *position, outcome);
+                    note(&mut self.report.outcomes, awaited.position, outcome);
                 }
             }
             // what became of them is not known: none is told as done
             Err(error) => {
                 self.report.well = false;
-                for position in &self.positions {
-                    note(&mut self.report.outcomes, *position, Err(error.clone()));
+                for awaited in &self.positions {
+                    note(&mut self.report.outcomes, awaited.position, Err(error.clone()));
                 }
             }
         }
@@ -266,6 +276,26 @@ impl<'a> Batch<'a> {
         self.positions.clear();
         self.born.clear();
         self.report.well
+    }
+}
+
+/// A request that was written and not yet answered.
+#[derive(Clone, Copy)]
+struct Awaited {
+    /// Its operation's place in the stage.
+    position: usize,
+    /// Of an address.
+    is_deletion: bool,
+}
+
+impl Awaited {
+    /// An IPv4 address that is its subnet's primary one takes the others along, unless `promote_secondaries` is set
+    /// (`__inet_del_ifa`, net/ipv4/devinet.c): which one was primary nobody can see beforehand, and what is gone is gone.
+    fn judged(self, outcome: Result<(), OpError>) -> Result<(), OpError> {
+        match outcome {
+            Err(error) if self.is_deletion && error.errno == Errno::ADDRNOTAVAIL.raw_os_error() => Ok(()),
+            outcome => outcome,
+        }
     }
 }
 
