@@ -117,4 +117,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts!(changing, damaged, first_steps, foreign, inside, json, mistakes, refused);
+transcripts!(changing, damaged, first_steps, foreign, inside, json, mistakes, refused, script);

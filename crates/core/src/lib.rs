@@ -20,16 +20,6 @@ pub mod name;
 pub mod nft;
 pub mod plan;
 pub mod problem;
+pub mod render;
 pub mod state;
 pub mod view;
-/// stub
-pub mod render {
-    /// stub
-    pub fn command(op: &crate::plan::Op) -> Vec<String> {
-        vec![format!("{op:?}")]
-    }
-    /// stub
-    pub fn script(_plan: &crate::plan::Plan) -> String {
-        String::new()
-    }
-}

@@ -4,6 +4,8 @@
 //! for which two tables are the same iff they are equal. Ports are in maps, not in rules: a connection through 10,000
 //! forwards costs as much as through one.
 
+mod syntax;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

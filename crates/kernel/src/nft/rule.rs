@@ -177,11 +177,22 @@ pub(super) fn raise(exprs: &[Expr]) -> Rule {
         if let Some(verdict) = raise_verdict(rest) {
             return Rule { matches, verdict };
         }
-        let Some((condition, used)) = raise_match(rest) else { break };
+        // nft leaves out a question for the family that the rule has asked already
+        let bare = known_family(&matches).and_then(|v6| raise_prefix(v6, rest));
+        let Some((condition, used)) = bare.or_else(|| raise_match(rest)) else { break };
         matches.push(condition);
         rest = rest.get(used..).unwrap_or_default();
     }
     Rule { matches: Vec::new(), verdict: Verdict::Unknown(format!("{exprs:?}")) }
+}
+
+/// IPv6, by a condition of the rule so far?
+fn known_family(matches: &[Match]) -> Option<bool> {
+    matches.iter().find_map(|condition| match condition {
+        Match::Family { v6 } => Some(*v6),
+        Match::Saddr { prefix, .. } | Match::Daddr { prefix, .. } => Some(prefix.addr().is_ipv6()),
+        _ => None,
+    })
 }
 
 fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {

@@ -1,0 +1,145 @@
+//! Operations as the commands that a person would type: `ip`, `nft`, `sysctl`, `conntrack`.
+//!
+//! [`script`] is a POSIX shell script that does the same as the plan. Names and texts are quoted where the shell needs it,
+//! and always follow a keyword (`dev`, `name`) where `ip` would else take them for an option.
+
+mod link;
+mod shell;
+
+use ipnet::IpNet;
+
+use crate::lab::Proto;
+use crate::name::{IfName, NsId};
+use crate::plan::{Op, Plan};
+use crate::state::{Route, RouteKind};
+use shell::{Command, in_namespace, ip};
+
+/// The lines that do the same as the operation. More than one where `ip` cannot say it in one; the lines of a table are one
+/// `nft` command with the rules as its input.
+#[must_use]
+pub fn command(op: &Op) -> Vec<String> {
+    match op {
+        Op::AddNamespace { name, lab } => {
+            let add = Command::new("ip").words("netns add").value(name);
+            vec![add.line(), link::mark_loopback(&NsId::Named(name.clone()), lab)]
+        }
+        Op::DelNamespace { name } => vec![Command::new("ip").words("netns del").value(name).line()],
+        Op::MarkLoopback { ns, lab } => vec![link::mark_loopback(ns, lab)],
+        Op::AddBridge { ns, name, mac, mtu, group } => link::add_bridge(ns, name, *mac, *mtu, *group),
+        Op::AddVeth { a, b, group } => link::add_veth(a, b, *group),
+        Op::SetLink { ns, name, set } => link::set(ns, name, set),
+        Op::DelLink { ns, name } => vec![ip(ns).words("link del dev").value(name).line()],
+        Op::DelGroup { ns, group } => vec![ip(ns).words("link del group").value(group).line()],
+        Op::AddAddress { ns, link, address } => {
+            let add = ip(ns).words("address replace").value(address).words("dev").value(link);
+            vec![if matches!(address, IpNet::V6(_)) { add.words("nodad").line() } else { add.line() }]
+        }
+        Op::DelAddress { ns, link, address } => vec![del_address(ns, link, *address)],
+        Op::SetRoute { ns, route } => vec![set_route(ns, route)],
+        Op::DelRoute { ns, route } => vec![del_route(ns, route)],
+        Op::SetSysctl { ns, key, value } => vec![set_sysctl(ns, key.as_str(), value)],
+        Op::ReplaceTable { ns, table } => {
+            let nft = in_namespace(ns, "nft").words("-f -").line();
+            let rules = table.to_nft_replacing();
+            let end = shell::heredoc_end(&rules);
+            let mut lines = vec![format!("{nft} <<'{end}'")];
+            lines.extend(rules.lines().map(ToOwned::to_owned));
+            lines.push(end);
+            lines
+        }
+        Op::DelTable { ns, name } => vec![in_namespace(ns, "nft").words("delete table inet").value(name).line()],
+        Op::FlushFlows { ns, flows } => {
+            let flush = |(proto, port): &(Proto, u16), family: &str| {
+                let conntrack = in_namespace(ns, "conntrack").words("-D -f").words(family);
+                conntrack.words("-p").value(proto).words("--orig-port-dst").value(port).line()
+            };
+            flows.iter().flat_map(|flow| [flush(flow, "ipv4"), flush(flow, "ipv6")]).collect()
+        }
+    }
+}
+
+/// The whole plan as a shell script that stops at the first failure. It undoes nothing.
+#[must_use]
+pub fn script(plan: &Plan) -> String {
+    let mut text = "#!/bin/sh\nset -e\n".to_owned();
+    let mut removed: Vec<&Op> = Vec::new();
+    for stage in &plan.stages {
+        text.push_str(&format!("\n# {}\n", stage.title));
+        for op in &stage.ops {
+            let mut lines = command(op);
+            match op {
+                Op::DelAddress { .. } => {
+                    if removed.iter().any(|other| is_same_subnet(other, op)) {
+                        // it may have gone with the first of its subnet (unless promote_secondaries is set)
+                        lines.iter_mut().for_each(|line| line.push_str(" || :"));
+                    }
+                    removed.push(op);
+                }
+                // conntrack's status is 1 if there was nothing to delete
+                Op::FlushFlows { .. } => {
+                    lines.iter_mut().for_each(|line| line.push_str(" || test $? -eq 1"));
+                }
+                _ => {}
+            }
+            lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        }
+    }
+    text
+}
+
+fn is_same_subnet(one: &Op, two: &Op) -> bool {
+    match (one, two) {
+        (Op::DelAddress { ns: n1, link: l1, address: a1 }, Op::DelAddress { ns: n2, link: l2, address: a2 }) => {
+            n1 == n2 && l1 == l2 && matches!(a1, IpNet::V4(_)) && a1.trunc() == a2.trunc()
+        }
+        _ => false,
+    }
+}
+
+fn del_address(ns: &NsId, link: &IfName, address: IpNet) -> String {
+    ip(ns).words("address del").value(address).words("dev").value(link).line()
+}
+
+fn set_route(ns: &NsId, route: &Route) -> String {
+    let set = route_words(ip_of_family(ns, route.to).words("route replace"), route);
+    let is_usual = route.metric == Route::usual_metric(route.to);
+    if is_usual { set.line() } else { set.words("metric").value(route.metric).line() }
+}
+
+/// Without a metric `ip route del` takes the first that matches the rest.
+fn del_route(ns: &NsId, route: &Route) -> String {
+    let del = route_words(ip_of_family(ns, route.to).words("route del"), route);
+    if route.metric == 0 { del.line() } else { del.words("metric").value(route.metric).line() }
+}
+
+fn ip_of_family(ns: &NsId, to: IpNet) -> Command {
+    let ip = ip(ns);
+    if matches!(to, IpNet::V6(_)) { ip.words("-6") } else { ip }
+}
+
+fn route_words(command: Command, route: &Route) -> Command {
+    let kind = match route.kind {
+        RouteKind::Unicast => command,
+        RouteKind::Blackhole => command.words("blackhole"),
+        RouteKind::Unreachable => command.words("unreachable"),
+        RouteKind::Prohibit => command.words("prohibit"),
+    };
+    let mut command = if route.to.prefix_len() == 0 { kind.words("default") } else { kind.value(route.to) };
+    if let Some(via) = route.via {
+        command = command.words("via").value(via);
+    }
+    match &route.dev {
+        Some(dev) => command.words("dev").value(dev),
+        None => command,
+    }
+}
+
+fn set_sysctl(ns: &NsId, key: &str, value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if key.chars().all(is_plain) {
+        return in_namespace(ns, "sysctl").words("-q -w").value(format!("{key}={value}")).line();
+    }
+    // sysctl would take some characters of an interface's name for its own
+    let tee = in_namespace(ns, "tee").value(format!("/proc/sys/{key}")).line();
+    format!("{} | {tee} > /dev/null", Command::new("printf").value("%s\\n").value(value).line())
+}
