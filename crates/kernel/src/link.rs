@@ -218,7 +218,7 @@ pub(crate) fn get_nsid(requests: &mut Requests, ns: BorrowedFd<'_>) {
     requests.request(RTM_GETNSID, 0, &[0; 4]).attribute(NETNSA_FD, &ns.as_raw_fd().to_ne_bytes());
 }
 
-/// The answer to [`get_nsid`]; None if it has none.
+/// The answer to `get_nsid`; None if it has none.
 #[must_use]
 pub fn decode_nsid(answer: &Answer<'_>) -> Option<i32> {
     if answer.kind != RTM_NEWNSID {

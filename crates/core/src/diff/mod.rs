@@ -5,13 +5,13 @@
 //!
 //! - **The kernel does things by itself.** A deleted link takes its peer, addresses, routes and sysctls along; a link that
 //!   goes down loses its IPv4 routes and everything of IPv6. What disappears so is neither removed again nor forgotten where
-//!   it is still wanted: [`effects`] keeps the account.
+//!   it is still wanted: `effects` keeps the account.
 //! - **What stays is not interrupted.** A link that differs in an attribute is changed in place; a route is replaced, not
 //!   removed and added; a bridge that is up stays up.
-//! - **Order is data.** The stages of [`Stages`] are listed once, in the order in which they run.
+//! - **Order is data.** The stages of `Stages` are listed once, in the order in which they run.
 //!
 //! Limits: two routes with the same prefix and metric can be removed but not made (a route is always set by `replace`), and
-//! a veth end whose peer is unknown ([`LinkKind::Orphan`]) cannot be made again. Routes through no link (blackhole and its
+//! a veth end whose peer is unknown ([`crate::state::LinkKind::Orphan`]) cannot be made again. Routes through no link (blackhole and its
 //! like) on the host carry no mark of a lab: there they are set where wanted, but never removed.
 
 mod conflict;
