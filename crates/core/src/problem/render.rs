@@ -17,6 +17,8 @@ const WIDTH: usize = 120;
 /// Columns that are shown before the place in a line that is cut.
 const BEFORE: usize = 40;
 const TAB: usize = 4;
+/// Characters of a message, label or help that are shown.
+const SENTENCE_MAX: usize = 400;
 
 /// The problems as a terminal shows them, in the order of the file, with a blank line between them.
 ///
@@ -33,7 +35,7 @@ const TAB: usize = 4;
 #[must_use]
 pub fn render(problems: &[Problem], file: &str, text: &str, colour: bool) -> String {
     let page =
-        Page { file: clean(file), text, starts: line_starts(text), style: if colour { &COLOUR } else { &PLAIN } };
+        Page { file: sentence(file), text, starts: line_starts(text), style: if colour { &COLOUR } else { &PLAIN } };
     let mut sorted: Vec<&Problem> = problems.iter().collect();
     sorted.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
     sorted.dedup();
@@ -89,7 +91,7 @@ struct Mark<'a> {
 impl Page<'_> {
     fn problem(&self, problem: &Problem) -> String {
         let Style { error, message, frame, help, off, .. } = self.style;
-        let mut out = format!("{error}error{off}{message}: {}{off}\n", clean(&problem.message));
+        let mut out = format!("{error}error{off}{message}: {}{off}\n", sentence(&problem.message));
         let mut marks = Vec::new();
         if problem.span != (0..0) && !self.text.trim().is_empty() {
             marks.push(self.mark(&problem.span, &problem.label, true));
@@ -116,7 +118,7 @@ impl Page<'_> {
             self.lines(&mut out, line, &here, width);
         }
         if let Some(text) = &problem.help {
-            writeln!(out, "{help}help{off}: {}", clean(text)).unwrap_or_default();
+            writeln!(out, "{help}help{off}: {}", sentence(text)).unwrap_or_default();
         }
         out
     }
@@ -140,7 +142,7 @@ impl Page<'_> {
             let indent = usize::from(before) + columns(window.start..start);
             let (colour, sign) = if mark.primary { (caret, "^") } else { (related, "-") };
             let line = sign.repeat(columns(start..end).max(1));
-            let label = clean(mark.label);
+            let label = sentence(mark.label);
             let space = if label.is_empty() { "" } else { " " };
             writeln!(out, "{frame}{:width$} |{off} {:indent$}{colour}{line}{space}{label}{off}", "", "")
                 .unwrap_or_default();
@@ -224,6 +226,14 @@ fn clean(text: &str) -> String {
         }
     }
     out
+}
+
+/// A message, label or help. It may quote a text of the file that is as long as the file.
+fn sentence(text: &str) -> String {
+    match text.char_indices().nth(SENTENCE_MAX) {
+        None => clean(text),
+        Some((end, _)) => clean(text.get(..end).unwrap_or_default()) + "…",
+    }
 }
 
 /// Control characters become their pictures (U+2400 and following); others that have no shape of their own, reorder the

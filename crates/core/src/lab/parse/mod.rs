@@ -15,6 +15,8 @@ mod read;
 mod scalar;
 pub(super) mod schema;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use file::LabFile;

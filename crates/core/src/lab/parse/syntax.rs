@@ -214,6 +214,9 @@ fn words(info: &str) -> (String, &'static str, &'static str) {
             "compare its indentation with that of the lines before",
         );
     }
+    if has("recursion limit") {
+        return ("mappings and lists are nested too deep".into(), "one too many begins here", "");
+    }
     if has("trailing content") {
         return ("something follows the text in quotes".into(), "this", "put all of it between the quotes");
     }

@@ -122,7 +122,8 @@ impl Form for Names {
     const DEF: &'static str = "names";
     const WHAT: &'static str = "a name";
     const HELP: &'static str = "a name has letters, digits, `-` and `_`; a range in it stands for many: \"n[1-100]\"";
-    const PATTERN: &'static str = "^(?=[A-Za-z0-9\\[])[A-Za-z0-9_-]*(\\[[0-9]+-[0-9]+\\][A-Za-z0-9_-]*)?$";
+    const PATTERN: &'static str =
+        "^([A-Za-z0-9][A-Za-z0-9_-]*|([A-Za-z0-9][A-Za-z0-9_-]*)?\\[[0-9]+-[0-9]+\\][A-Za-z0-9_-]*)$";
     const EXAMPLES: &'static [&'static str] = &["web", "n[1-100]", "rack[01-12]-a"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
