@@ -7,6 +7,8 @@
 pub mod address;
 mod directory;
 pub mod errno;
+#[doc(hidden)]
+pub mod garbage;
 pub mod link;
 mod linux;
 pub mod message;

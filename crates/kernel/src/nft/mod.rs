@@ -11,7 +11,10 @@ mod set;
 mod wire;
 mod write;
 
+pub(crate) use read::understood;
 pub use read::{observe, observe_all};
+#[cfg(test)]
+pub(crate) use write::sample;
 pub use write::{delete, replace};
 
 use raum_core::host::OpError;

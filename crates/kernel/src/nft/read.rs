@@ -86,6 +86,47 @@ fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError
     Ok(table)
 }
 
+/// For tests: how many parts of a message are understood, read as a rule, a set's elements, a chain, whatever it says it is.
+pub(crate) fn understood(answer: &Answer<'_>) -> usize {
+    let Some(found) = attributes(*answer) else { return 0 };
+    let exprs: Vec<Expr> = found.find(4).map(Attribute::nested).unwrap_or_default().map(Expr::read).collect();
+    let rule = usize::from(!matches!(rule::raise(&exprs).verdict, Verdict::Unknown(_)));
+    let number = |kind| found.find(kind).and_then(Attribute::be32).unwrap_or(0);
+    let shape = Shape {
+        flags: number(3),
+        key_type: number(4),
+        key_length: number(5),
+        data_type: number(6),
+        data_length: number(7),
+    };
+    let maps = [false, true].map(|v6| set::ports(v6, true).port_map()).into_iter().flatten().chain(shape.port_map());
+    let value = |element: Attributes<'_>, kind| Some(element.find(kind)?.nested().find(1)?.bytes.to_vec());
+    let elements: Vec<_> = found.find(3).map(Attribute::nested).unwrap_or_default().map(Attribute::nested).collect();
+    let (mut names, mut entries) = (0, 0);
+    for element in &elements {
+        names += usize::from(value(*element, 1).and_then(|key| set::read_ifname(&key)).is_some());
+    }
+    for map in maps {
+        entries += elements
+            .iter()
+            .filter_map(|element| set::read_entry(&map, &value(*element, 1)?, &value(*element, 2)?))
+            .count();
+    }
+    let mut table = Table {
+        name: String::new(),
+        lab: match LabName::new("x") {
+            Ok(name) => name,
+            Err(_) => return 0,
+        },
+        was: BTreeMap::new(),
+        sets: BTreeMap::new(),
+        maps: BTreeMap::new(),
+        chains: BTreeMap::new(),
+    };
+    read_chain(&mut table, found);
+    rule + names + entries + table.chains.len() + table.was.len()
+}
+
 /// `request` for all objects of a kind, of one table, of one set.
 fn dump(socket: &mut Socket, message: Message, table: Option<&str>, set: Option<&str>) -> Result<Reply, OpError> {
     let mut requests = Requests::new();

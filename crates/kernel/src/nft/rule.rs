@@ -266,7 +266,7 @@ fn raise_prefix(v6: bool, exprs: &[Expr]) -> Option<(Match, usize)> {
     let destination = [false, true].into_iter().find(|destination| place(v6, *destination).0 == *offset)?;
     let whole = place(v6, destination).1;
     let (not, data, bits, used) = match rest {
-        [Expr::Cmp { from: 0, not, data }, ..] => (*not, data, u8::try_from(*length * 8).ok()?, 2),
+        [Expr::Cmp { from: 0, not, data }, ..] => (*not, data, u8::try_from(length.checked_mul(8)?).ok()?, 2),
         [Expr::Bitwise { from: 0, to: 0, mask, xor }, Expr::Cmp { from: 0, not, data }, ..]
             if *length == whole && xor.iter().all(|byte| *byte == 0) =>
         {

@@ -53,6 +53,22 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<(), OpError> {
     batch.send(socket)
 }
 
+/// A table with every kind of part, as messages.
+#[cfg(test)]
+pub(crate) fn sample() -> Vec<u8> {
+    let lab = "sample".parse().unwrap_or_else(|_| unreachable!());
+    // the simplest of all states that have a table
+    let mut numbers = (0..=u8::MAX).cycle();
+    let mut die = |n: u8| numbers.next().map_or(0, |number| (number / 3) % n.max(1));
+    let tables = (0..40).flat_map(|_| raum_core::model::imagine::state(&lab, &mut die).namespaces.into_values());
+    let Some(table) = tables.filter_map(|ns| ns.table).max_by_key(|table| format!("{table:?}").len()) else {
+        return Vec::new();
+    };
+    let mut batch = Batch::new(&table.name);
+    batch.table(&table);
+    batch.requests.bytes().to_vec()
+}
+
 /// Requests, with a name for each, to say which one was refused.
 struct Batch<'t> {
     name: &'t str,

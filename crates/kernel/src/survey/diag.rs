@@ -56,7 +56,7 @@ pub(super) fn listening() -> Result<BTreeSet<(Proto, IpAddr, u16)>, OpError> {
 }
 
 /// Address, port, and whether an IPv6 socket takes IPv4 as well.
-fn decode(answer: &Answer<'_>) -> Option<(IpAddr, u16, bool)> {
+pub(super) fn decode(answer: &Answer<'_>) -> Option<(IpAddr, u16, bool)> {
     let (message, attributes) = answer.split(MESSAGE)?;
     let family = *message.first()?;
     // inet_diag_sockid: source port and destination port in network byte order, then the addresses

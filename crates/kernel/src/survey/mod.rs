@@ -16,7 +16,7 @@ use rustix::io::Errno;
 
 use crate::directory::{Directory, Entry};
 use crate::linux::Linux;
-use crate::message::Requests;
+use crate::message::{Answer, Requests};
 use crate::observe::links;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
@@ -107,6 +107,11 @@ impl Linux {
         let looked = spread(names, WORTH, |name| mark_of(&directory, &name))?;
         Ok(looked.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
+}
+
+/// For tests: does it say that somebody listens?
+pub(crate) fn decodes(answer: &Answer<'_>) -> bool {
+    diag::decode(answer).is_some()
 }
 
 /// The lab of a mark.
