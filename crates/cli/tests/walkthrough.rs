@@ -3,13 +3,14 @@
 //! Blocks: `yaml NAME` is written to that file; `sh` must succeed; `sh fails` must not; `sh ip` is the exercise by hand, run
 //! where `ip` is installed, in namespaces of its own so that it meets nothing of raum's.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use common::{RAUM, assert_same, host_side};
 use raum_kernel::sandbox;
-
-const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 
 struct Block {
     line: usize,
@@ -59,32 +60,6 @@ fn type_in(block: &Block, place: &Path) -> bool {
     output.status.success()
 }
 
-/// Everything on the host side that a lab could leave behind.
-fn host_side() -> String {
-    let list = |path: &str| {
-        let mut names: Vec<String> = fs::read_dir(path)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|e| e.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names.join(" ")
-    };
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    format!(
-        "links {}\nnetns {}\nraum {}\nroutes {}\nroutes6 {}\nforwarding {}{}",
-        list("/proc/sys/net/ipv4/conf"),
-        list("/run/netns"),
-        list("/run/raum"),
-        // without its heading, which is there once the namespace has had a route
-        read("/proc/net/route").lines().skip(1).collect::<Vec<_>>().join("\n"),
-        read("/proc/net/ipv6_route").lines().count(),
-        read("/proc/sys/net/ipv4/conf/all/forwarding"),
-        read("/proc/sys/net/ipv6/conf/all/forwarding"),
-    )
-}
-
 #[test]
 fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
     sandbox::run(|| {
@@ -105,7 +80,7 @@ fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
                 _ => panic!("line {}: nobody runs a block of `{}`", block.line, block.info),
             }
         }
-        assert_eq!(before, host_side());
+        assert_same(&before, &host_side(), "after the walk-through");
     });
 }
 
@@ -135,7 +110,7 @@ fn there_and_back(file: &Path) {
     raum(&["up"]);
     assert!(raum(&["up"]).contains("nothing to change"));
     raum(&["down"]);
-    assert_eq!(before, host_side(), "{}", file.display());
+    assert_same(&before, &host_side(), &file.display().to_string());
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod garbage;
 pub mod link;
 mod linux;
 pub mod message;
+pub mod names_folder;
 pub mod namespace;
 pub mod nft;
 mod observe;

@@ -17,10 +17,11 @@ use raum_core::problem::Problem;
 use raum_core::state::State;
 use raum_core::view::View;
 use raum_kernel::Linux;
+use raum_kernel::names_folder::NamesFolder;
 
 use crate::error::Error;
 use crate::permission;
-use crate::place::Place;
+use crate::place::{Lock, Place};
 use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
 use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
 
@@ -143,7 +144,32 @@ impl Labs {
         if permission::check().is_err() {
             return self.prepare(lab, file);
         }
-        let _lock = self.place.lock()?;
+        let lock = self.place.lock()?;
+        let result = self.up_locked(lab, file, stop, progress);
+        if result.is_err() {
+            // a folder without labs that cannot be removed is nothing beside the error that there is to tell
+            drop(self.leave(lock));
+        }
+        result
+    }
+
+    /// After the last lab: no files of raum's, and `/run/netns` as it was.
+    fn leave(&self, lock: Lock) -> Result<(), Error> {
+        if self.place.is_empty()
+            && let Some(was) = self.place.take_names_folder()?
+        {
+            was.put_back().map_err(|error| Error::Kernel(error.words()))?;
+        }
+        Ok(self.place.leave(lock)?)
+    }
+
+    fn up_locked(
+        &mut self,
+        lab: Lab,
+        file: Option<PathBuf>,
+        stop: &AtomicBool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Prepared, Error> {
         // prepared under the lock: what was seen is still so when it is acted on
         let prepared = self.prepare(lab, file)?;
         let name = prepared.lab.name.value.clone();
@@ -152,6 +178,8 @@ impl Labs {
         if !prepared.plan.is_empty() {
             let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
             self.place.write_json(&name, JOURNAL, &journal)?;
+            let folder = NamesFolder::now().map_err(|error| Error::Kernel(error.words()))?;
+            self.place.note_names_folder(folder)?;
             let scope = &prepared.design.scope;
             let reached = reach(&mut self.host, scope, &prepared.before, &prepared.design.state, stop, progress);
             if let Err(failure) = reached {
@@ -205,7 +233,7 @@ impl Labs {
             return Err(Error::Leftovers { lab: lab.clone(), left });
         }
         self.place.forget(lab)?;
-        self.place.leave(lock)?;
+        self.leave(lock)?;
         Ok(Removed { plan, inhabited })
     }
 

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use raum_core::name::LabName;
 use raum_kernel::errno;
+use raum_kernel::names_folder::NamesFolder;
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,6 +35,9 @@ pub struct FileError {
     /// The kernel's words.
     pub cause: io::Error,
 }
+
+/// The note of what `/run/netns` was.
+const NAMES_FOLDER: &str = "names-folder";
 
 /// The directory of raum's own files.
 #[derive(Debug, Clone)]
@@ -102,7 +106,7 @@ impl Place {
     /// # Errors
     /// [`FileError`]
     pub fn leave(&self, lock: Lock) -> Result<(), FileError> {
-        if self.root.join("labs").exists() {
+        if !self.is_empty() {
             return Ok(());
         }
         let path = self.root.join("lock");
@@ -113,6 +117,45 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             result => gone(result).map_err(|cause| FileError { action: "remove", path: self.root.clone(), cause }),
         }
+    }
+
+    /// Notes what `/run/netns` was before the first lab; a note that is there already stays.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn note_names_folder(&self, was: NamesFolder) -> Result<(), FileError> {
+        let path = self.root.join(NAMES_FOLDER);
+        let word = match was {
+            NamesFolder::Absent => "absent",
+            NamesFolder::Folder => "folder",
+            NamesFolder::Mount => return Ok(()),
+        };
+        let write = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+        match write.and_then(|mut file| file.write_all(word.as_bytes())) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            result => result.map_err(|cause| FileError { action: "write", path, cause }),
+        }
+    }
+
+    /// What `/run/netns` was, if raum has made it more than that; the note is removed.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn take_names_folder(&self) -> Result<Option<NamesFolder>, FileError> {
+        let path = self.root.join(NAMES_FOLDER);
+        let was = match fs::read_to_string(&path) {
+            Ok(word) if word == "absent" => Some(NamesFolder::Absent),
+            Ok(word) if word == "folder" => Some(NamesFolder::Folder),
+            _ => None,
+        };
+        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        Ok(was)
+    }
+
+    /// Have no labs files here any more?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.root.join("labs").exists()
     }
 
     /// Makes a directory that is ours alone. One that somebody else prepared is refused: who may write in it could make

@@ -11,6 +11,7 @@ use super::up::{progress, wipe};
 use crate::failure::Failure;
 use crate::input::LabFile;
 use crate::output::{Exit, Look, STRONG, answer, answer_json, complain, paint};
+use crate::stop;
 
 /// `--json`: one lab.
 #[derive(Serialize)]
@@ -21,6 +22,8 @@ struct Report {
 }
 
 pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
+    // Ctrl-C is heard and not heeded: half a teardown helps nobody
+    let _stop = stop::on_signal()?;
     let mut labs = Labs::open()?;
     let names = if all {
         labs.list()?.into_iter().map(|found| found.lab).collect()

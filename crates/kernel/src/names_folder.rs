@@ -1,0 +1,70 @@
+//! `/run/netns` itself: what it was before raum, and putting that back.
+//!
+//! As `ip netns` does, raum makes the folder and a shared mount of it. `ip` leaves both for ever; raum takes away what was
+//! not there before, once nobody has a name in it.
+
+use std::fs;
+
+use raum_core::host::OpError;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::directory::PATH;
+use crate::errno;
+
+/// What `/run/netns` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamesFolder {
+    /// Not there.
+    Absent,
+    /// A folder of the file system that `/run` is.
+    Folder,
+    /// A mount of its own.
+    Mount,
+}
+
+impl NamesFolder {
+    /// Looks.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn now() -> Result<Self, OpError> {
+        match statx(CWD, PATH, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+            Err(Errno::NOENT) => Ok(Self::Absent),
+            Err(cause) => Err(errno::at(PATH, cause)),
+            // the attribute is told since Linux 5.8
+            Ok(found) if found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => Ok(Self::Mount),
+            Ok(_) => Ok(Self::Folder),
+        }
+    }
+
+    /// Makes it what it was. Where somebody has a name in it, or has it open, it stays as it is.
+    ///
+    /// # Errors
+    /// The kernel's refusal for another reason.
+    pub fn put_back(self) -> Result<(), OpError> {
+        let at = |cause| errno::at(PATH, cause);
+        let empty = match fs::read_dir(PATH) {
+            Ok(mut names) => names.next().is_none(),
+            Err(_) => false,
+        };
+        if !empty || self == Self::Mount {
+            return Ok(());
+        }
+        if Self::now()? == Self::Mount {
+            match unmount(PATH, UnmountFlags::NOFOLLOW) {
+                Ok(()) => {}
+                Err(Errno::BUSY) => return Ok(()),
+                Err(cause) => return Err(at(cause)),
+            }
+        }
+        if self == Self::Absent {
+            match rustix::fs::rmdir(PATH) {
+                Ok(()) | Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => {}
+                Err(cause) => return Err(at(cause)),
+            }
+        }
+        Ok(())
+    }
+}
