@@ -3,6 +3,8 @@
 //! The labs are brought up by the real command in a sandbox; who speaks to whom is then asked of sockets inside the
 //! namespaces, and what address the other side saw.
 
+mod common;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -10,14 +12,11 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
 
-use raum_core::host::{Host, Outcome};
-use raum_core::name::{IfName, LabName, Mac, NsId, NsName};
-use raum_core::plan::{LinkChange, Op, VethEnd};
-use raum_core::state::Route;
+use common::RAUM;
+use common::world::{done, route, world};
 use raum_kernel::namespace::in_namespace;
 use raum_kernel::{Linux, sandbox};
 
-const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 /// Long enough for a loaded machine; only a lost packet waits for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For what must not arrive: each such test waits that long.
@@ -43,57 +42,6 @@ namespaces:
 links:
   - ends: [\"router:wan 203.0.113.2/30 fd77:2::2/64\", \"server 203.0.113.1/30 fd77:2::1/64\"]
 ";
-
-/// A neighbour on the host's own network, who is also its way out: `world-net` with 198.51.100.1 and fd51::1, and `up0` of
-/// the host with 198.51.100.2 and fd51::2. No lab, so that no rules come with it.
-fn world() {
-    sandbox::loopback_up().expect("lo");
-    let mut host = Linux::new().expect("the kernel");
-    let name = |name: &str| IfName::new(name).expect("a name");
-    let net: NsId = "world-net".parse().expect("a name");
-    let lab = LabName::new("world").expect("a name");
-    let end = |ns: &NsId, name: IfName, last| VethEnd {
-        ns: ns.clone(),
-        name,
-        mac: Mac([2, 0, 0, 0, 0, last]),
-        mtu: 1500,
-        master: None,
-        up: true,
-    };
-    let address = |ns: &NsId, link: &str, address: &str| Op::AddAddress {
-        ns: ns.clone(),
-        link: name(link),
-        address: address.parse().expect("an address"),
-    };
-    let up = LinkChange { up: Some(true), ..LinkChange::default() };
-    for stage in [
-        vec![Op::AddNamespace { name: NsName::new("world-net").expect("a name"), lab }],
-        vec![Op::AddVeth { a: end(&net, name("eth0"), 1), b: end(&NsId::Host, name("up0"), 2), group: 0 }],
-        vec![
-            address(&net, "eth0", "198.51.100.1/24"),
-            address(&net, "eth0", "fd51::1/64"),
-            address(&NsId::Host, "up0", "198.51.100.2/24"),
-            address(&NsId::Host, "up0", "fd51::2/64"),
-            Op::SetLink { ns: NsId::Host, name: name("up0"), set: up },
-            route("host", "up0", "0.0.0.0/0", "198.51.100.1"),
-            route("host", "up0", "::/0", "fd51::1"),
-        ],
-    ] {
-        done(&mut host, &stage);
-    }
-}
-
-fn route(ns: &str, dev: &str, to: &str, via: &str) -> Op {
-    let dev = IfName::new(dev).expect("a name");
-    let route = Route::unicast(to.parse().expect("a prefix"), Some(ip(via)), dev);
-    Op::SetRoute { ns: ns.parse().expect("a name"), route }
-}
-
-fn done(host: &mut Linux, stage: &[Op]) {
-    for (op, outcome) in stage.iter().zip(host.run(stage)) {
-        assert_eq!(outcome, Outcome::Done, "{op:?}");
-    }
-}
 
 fn raum(args: &[&str]) -> (bool, String) {
     let output = Command::new(RAUM).args(args).output().expect("raum");

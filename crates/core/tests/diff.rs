@@ -150,6 +150,23 @@ fn foreign_names_are_conflicts_only_where_they_are_wanted() {
 }
 
 #[test]
+fn a_name_left_by_a_crash_is_removed_or_taken_over() {
+    let mut from = State::default();
+    for name in ["shop-web", "shop-old"] {
+        from.namespaces.insert(ns(name), Namespace { owner: Owner::Leftover, ..Namespace::default() });
+    }
+    let removed: Vec<Op> = plan(&from, &State::default()).ops().cloned().collect();
+    let del = |name: &str| Op::DelNamespace { name: ns(name).name().unwrap().clone() };
+    assert_eq!(removed, [del("shop-old"), del("shop-web")]);
+    let over = plan(&from, &shop());
+    let add = |op: &Op| matches!(op, Op::AddNamespace { name, .. } if name.as_str() == "shop-web");
+    assert!(over.ops().any(add) && over.ops().any(|op| *op == del("shop-old")));
+    assert!(!over.ops().any(|op| *op == del("shop-web")));
+    // going back to it is nothing: nobody misses it
+    assert!(plan(&State::default(), &from).is_empty());
+}
+
+#[test]
 fn a_sysctl_for_all_interfaces_is_written_before_those_of_single_ones() {
     let mut from = State::default();
     add_veth(&mut from, ("shop-a", "a0"), ("shop-a", "b0"), 1);

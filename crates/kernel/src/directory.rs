@@ -17,6 +17,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_bind_
 use rustix::process::geteuid;
 
 use crate::errno;
+use crate::fault::point;
 use crate::namespace::PRESENT;
 
 /// The folder.
@@ -52,7 +53,8 @@ impl Directory {
     /// It is no folder, or a symbolic link is on the way.
     pub fn open(nsfs: u64) -> Result<Option<Self>, OpError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = match openat2(CWD, PATH, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        let open = || openat2(CWD, PATH, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
+        let opened = match point("open /run/netns").and_then(|()| open()) {
             // older than Linux 5.6, or forbidden by a filter that does not know it
             Err(Errno::NOSYS | Errno::PERM) => openat(CWD, PATH, flags, Mode::empty()),
             other => other,
@@ -71,19 +73,22 @@ impl Directory {
     /// The kernel's refusal.
     pub fn prepare(nsfs: u64) -> Result<Self, OpError> {
         let at = |cause| errno::at(PATH, cause);
-        match mkdirat(CWD, PATH, Mode::from_raw_mode(0o755)) {
+        match point("mkdir").and_then(|()| mkdirat(CWD, PATH, Mode::from_raw_mode(0o755))) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(cause) => return Err(at(cause)),
         }
         let gone = || errno::error(Errno::NOENT.raw_os_error(), None);
         let before = Self::open(nsfs)?.ok_or_else(gone)?;
         // two at once would bind it twice; released when closed
-        flock(&before.fd, FlockOperation::LockExclusive).map_err(at)?;
-        let share = || mount_change(PATH, MountPropagationFlags::SHARED | MountPropagationFlags::REC);
+        point("flock").and_then(|()| flock(&before.fd, FlockOperation::LockExclusive)).map_err(at)?;
+        let share = || {
+            point("mount shared")?;
+            mount_change(PATH, MountPropagationFlags::SHARED | MountPropagationFlags::REC)
+        };
         match share() {
             Ok(()) => {}
             Err(Errno::INVAL) => {
-                mount_bind_recursive(PATH, PATH).map_err(at)?;
+                point("mount").and_then(|()| mount_bind_recursive(PATH, PATH)).map_err(at)?;
                 share().map_err(at)?;
             }
             Err(cause) => return Err(at(cause)),
@@ -98,8 +103,9 @@ impl Directory {
     pub fn names(&self) -> Result<Vec<NsName>, OpError> {
         let at = |cause| errno::at(PATH, cause);
         // a descriptor of its own, so that reading begins at the beginning
-        let fd =
-            openat(&self.fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(at)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = || openat(&self.fd, ".", flags, Mode::empty());
+        let fd = point("list /run/netns").and_then(|()| open()).map_err(at)?;
         let mut buffer = Vec::new();
         buffer.resize_with(32 << 10, MaybeUninit::uninit);
         let mut entries = RawDir::new(fd, &mut buffer);
@@ -117,7 +123,8 @@ impl Directory {
     /// # Errors
     /// The kernel's refusal.
     pub fn entry(&self, name: &NsName) -> Result<Option<Entry>, OpError> {
-        let stat = match statat(&self.fd, name.as_str(), AtFlags::SYMLINK_NOFOLLOW) {
+        let look = || statat(&self.fd, name.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+        let stat = match point("stat name").and_then(|()| look()) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(cause) => return Err(errno::at(&path_of(name), cause)),
@@ -140,7 +147,8 @@ impl Directory {
         if !matches!(self.entry(name)?, Some(Entry::Namespace(_))) {
             return Ok(None);
         }
-        match openat(&self.fd, name.as_str(), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match point("open name").and_then(|()| openat(&self.fd, name.as_str(), flags, Mode::empty())) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) => Ok(None),
             Err(cause) => Err(errno::at(&path_of(name), cause)),
@@ -154,7 +162,8 @@ impl Directory {
     pub fn bind(&self, name: &NsName) -> Result<(), OpError> {
         let at = |cause| errno::at(&path_of(name), cause);
         let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = match openat(&self.fd, name.as_str(), flags, Mode::empty()) {
+        let create = || openat(&self.fd, name.as_str(), flags, Mode::empty());
+        let file = match point("create name").and_then(|()| create()) {
             Ok(file) => file,
             Err(Errno::EXIST) if self.entry(name)? == Some(Entry::Leftover) => {
                 let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -164,8 +173,8 @@ impl Directory {
         };
         // by descriptor: whatever happens to the name meanwhile, this is the file that was made
         let target = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-        mount_bind(PRESENT, target.as_str()).map_err(|cause| {
-            match unlinkat(&self.fd, name.as_str(), AtFlags::empty()) {
+        point("bind name").and_then(|()| mount_bind(PRESENT, target.as_str())).map_err(|cause| {
+            match point("unlink name").and_then(|()| unlinkat(&self.fd, name.as_str(), AtFlags::empty())) {
                 Ok(()) | Err(Errno::NOENT) => at(cause),
                 Err(also) => {
                     errno::refused(format!("{}; and the empty file could not be removed: {also}", at(cause).words()))
@@ -192,11 +201,12 @@ impl Directory {
                 }
                 Some(Entry::Namespace(_)) => {
                     let target = format!("/proc/self/fd/{}/{name}", self.fd.as_raw_fd());
-                    unmount(target.as_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW).map_err(at)?;
+                    let unmount = || unmount(target.as_str(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+                    point("unbind name").and_then(|()| unmount()).map_err(at)?;
                 }
                 Some(Entry::Leftover) => {}
             }
-            match unlinkat(&self.fd, name.as_str(), AtFlags::empty()) {
+            match point("unlink name").and_then(|()| unlinkat(&self.fd, name.as_str(), AtFlags::empty())) {
                 Ok(()) => return Ok(()),
                 Err(Errno::BUSY) => {}
                 Err(cause) => return Err(at(cause)),

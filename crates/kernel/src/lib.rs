@@ -7,6 +7,7 @@
 pub mod address;
 mod directory;
 pub mod errno;
+pub mod fault;
 #[doc(hidden)]
 pub mod garbage;
 pub mod link;

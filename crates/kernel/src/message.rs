@@ -129,6 +129,20 @@ impl Requests {
         u32_at(&self.bytes, 8).unwrap_or_default()
     }
 
+    /// Makes the kernel pass over the request at a position: it acknowledges `NLMSG_NOOP`, and does nothing
+    /// (`netlink_rcv_skb`, net/netlink/af_netlink.c).
+    pub(crate) fn skip(&mut self, position: usize) {
+        const NLMSG_NOOP: u16 = 1;
+        if let Some(field) = self.starts.get(position).and_then(|start| self.bytes.get_mut(start + 4..start + 6)) {
+            field.copy_from_slice(&NLMSG_NOOP.to_ne_bytes());
+        }
+    }
+
+    /// The bytes of the requests before a position.
+    pub(crate) fn bytes_before(&self, position: usize) -> &[u8] {
+        self.starts.get(position).and_then(|start| self.bytes.get(..*start)).unwrap_or_default()
+    }
+
     /// What goes over the wire.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

@@ -12,6 +12,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::directory::PATH;
 use crate::errno;
+use crate::fault::point;
 
 /// What `/run/netns` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,8 @@ impl NamesFolder {
     /// # Errors
     /// The kernel's refusal.
     pub fn now() -> Result<Self, OpError> {
-        match statx(CWD, PATH, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()) {
+        let look = || statx(CWD, PATH, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        match point("stat /run/netns").and_then(|()| look()) {
             Err(Errno::NOENT) => Ok(Self::Absent),
             Err(cause) => Err(errno::at(PATH, cause)),
             // the attribute is told since Linux 5.8
@@ -53,14 +55,14 @@ impl NamesFolder {
             return Ok(());
         }
         if Self::now()? == Self::Mount {
-            match unmount(PATH, UnmountFlags::NOFOLLOW) {
+            match point("unmount").and_then(|()| unmount(PATH, UnmountFlags::NOFOLLOW)) {
                 Ok(()) => {}
                 Err(Errno::BUSY) => return Ok(()),
                 Err(cause) => return Err(at(cause)),
             }
         }
         if self == Self::Absent {
-            match rustix::fs::rmdir(PATH) {
+            match point("rmdir").and_then(|()| rustix::fs::rmdir(PATH)) {
                 Ok(()) | Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NOENT) => {}
                 Err(cause) => return Err(at(cause)),
             }

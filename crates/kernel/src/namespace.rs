@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
-use crate::{directory, errno};
+use crate::{directory, errno, fault};
 
 /// The network namespace of the calling thread (not of the process: its other threads may be elsewhere).
 pub const PRESENT: &str = "/proc/thread-self/ns/net";
@@ -22,7 +22,8 @@ pub const PRESENT: &str = "/proc/thread-self/ns/net";
 /// `/proc` is not there, or there are too many open files.
 pub fn present() -> Result<OwnedFd, OpError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    openat(CWD, PRESENT, flags, Mode::empty()).map_err(|cause| errno::at(PRESENT, cause))
+    let opened = fault::point("open own namespace").and_then(|()| openat(CWD, PRESENT, flags, Mode::empty()));
+    opened.map_err(|cause| errno::at(PRESENT, cause))
 }
 
 /// A descriptor of the namespace that has a name. No symbolic link is followed on the way. Whether it is a network namespace
@@ -48,7 +49,8 @@ pub fn named(name: &NsName) -> Result<OwnedFd, OpError> {
 /// The descriptor is no network namespace (EINVAL), or the caller may not enter it (EPERM). Where it is already, everybody
 /// may be.
 pub fn enter(namespace: BorrowedFd<'_>) -> Result<(), OpError> {
-    match move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)) {
+    let enter = || move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network));
+    match fault::point("setns").and_then(|()| enter()) {
         Err(Errno::PERM) if is_present(namespace) => Ok(()),
         other => other.map_err(|cause| errno::at("entering a network namespace", cause)),
     }
@@ -68,7 +70,8 @@ fn is_present(namespace: BorrowedFd<'_>) -> bool {
 /// The kernel refuses: EPERM without `CAP_SYS_ADMIN`, ENOSPC at the limit (`/proc/sys/user/max_net_namespaces`).
 pub fn enter_fresh() -> Result<(), OpError> {
     // SAFETY: only the network namespace changes; descriptors stay shared with the other threads.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|cause| errno::at("a new network namespace", cause))
+    let unshare = || unsafe { unshare_unsafe(UnshareFlags::NEWNET) };
+    fault::point("unshare").and_then(|()| unshare()).map_err(|cause| errno::at("a new network namespace", cause))
 }
 
 /// Gives the calling thread a copy of all mounts: what it mounts from now on nobody else sees, while mounts and unmounts of

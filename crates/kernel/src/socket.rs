@@ -5,6 +5,7 @@
 //! whatever thread it is used.
 
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use raum_core::host::OpError;
@@ -14,6 +15,7 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_s
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
 
 use crate::errno;
+use crate::fault::{self, Fault};
 use crate::message::{
     Answer, Answers, Attributes, HEADER, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, Requests,
     i32_at,
@@ -47,10 +49,21 @@ pub enum Protocol {
     SocketDiagnosis,
 }
 
+impl Protocol {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Route => "route message",
+            Self::Netfilter => "netfilter message",
+            Self::SocketDiagnosis => "diagnosis message",
+        }
+    }
+}
+
 /// A netlink socket.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
+    protocol: Protocol,
     sequence: u32,
 }
 
@@ -77,13 +90,14 @@ impl Socket {
             Protocol::Netfilter => (Some(netlink::NETFILTER), "a netfilter netlink socket"),
             Protocol::SocketDiagnosis => (Some(netlink::SOCK_DIAG), "a sock_diag netlink socket"),
         };
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number)
+        let fd = fault::point("socket")
+            .and_then(|()| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number))
             .map_err(|cause| errno::at(what, cause))?;
         // All three only make answers better, and strict checking is unknown before Linux 4.20: no error if refused.
         for option in [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK] {
             set_option(fd.as_fd(), option);
         }
-        Ok(Self { fd, sequence: 0 })
+        Ok(Self { fd, protocol, sequence: 0 })
     }
 
     /// Room for so many bytes of answers; without `CAP_NET_ADMIN` at most the system's limit (`net/core/rmem_max`). Only
@@ -131,9 +145,16 @@ impl Socket {
     /// The first refusal, with the position of its request; None where the exchange as such failed.
     pub fn transact(&mut self, requests: &mut Requests) -> Result<(), (Option<usize>, OpError)> {
         let first = self.number(requests).map_err(|error| (None, error))?;
+        let struck = self.strike(requests);
+        if let Some((positions, Fault::Refused(cause))) = struck {
+            return Err((Some(positions.start), errno::error(cause.raw_os_error(), None)));
+        }
         self.send(requests).map_err(|error| (None, error))?;
         let mut buffer = Vec::with_capacity(RECEIVE);
         let mut refusal: Option<(Option<usize>, OpError)> = None;
+        if let Some(cause) = missed(struck.as_ref()) {
+            return Err((None, errno::at("netlink", cause)));
+        }
         loop {
             buffer.clear();
             match self.receive(&mut buffer) {
@@ -174,8 +195,20 @@ impl Socket {
 
     fn dump_once(&mut self, requests: &mut Requests, reply: &mut Vec<u8>, room: usize) -> Result<DumpEnd, OpError> {
         let sequence = self.number(requests)?;
+        let struck = self.strike(requests).map(|(_, fault)| fault);
+        if let Some(Fault::Refused(cause)) = struck {
+            return Err(errno::error(cause.raw_os_error(), None));
+        }
         self.send(requests)?;
-        let mut end = DumpEnd::Whole;
+        let mut end = match struck {
+            Some(Fault::Interrupted) => DumpEnd::Interrupted,
+            Some(Fault::Short) => {
+                self.finish_truncated()?;
+                return Ok(DumpEnd::TooLong(room));
+            }
+            Some(Fault::Lost) => return Err(errno::at("netlink", Errno::NOBUFS)),
+            _ => DumpEnd::Whole,
+        };
         loop {
             let start = reply.len();
             reply.reserve(room);
@@ -184,8 +217,8 @@ impl Socket {
                 Received::Truncated(needed) => {
                     reply.truncate(start);
                     // what is left of this dump must not be in the way of the next one
-                    self.finish_truncated(&mut end, needed)?;
-                    return Ok(end);
+                    self.finish_truncated()?;
+                    return Ok(DumpEnd::TooLong(needed));
                 }
             }
             let mut done = false;
@@ -217,8 +250,7 @@ impl Socket {
     }
 
     /// A dump that was cut off runs on in the kernel: takes what is left of it, so that the next one can begin (EBUSY).
-    fn finish_truncated(&mut self, end: &mut DumpEnd, needed: usize) -> Result<(), OpError> {
-        *end = DumpEnd::TooLong(needed);
+    fn finish_truncated(&mut self) -> Result<(), OpError> {
         let mut buffer = Vec::with_capacity(RECEIVE);
         loop {
             buffer.clear();
@@ -239,7 +271,14 @@ impl Socket {
         let Some(last) = requests.len().checked_sub(1) else { return Ok(outcomes) };
         requests.add_flags(last, NLM_F_ACK);
         let first = self.number(requests)?;
+        let struck = self.strike(requests);
+        if let Some((positions, Fault::Refused(_))) = &struck {
+            positions.clone().for_each(|position| requests.skip(position));
+        }
         self.send(requests)?;
+        if let Some(cause) = missed(struck.as_ref()) {
+            return Err(errno::at("netlink", cause));
+        }
         let mut buffer = Vec::with_capacity(if reply.is_some() { RECEIVE } else { RECEIVE / 8 });
         loop {
             buffer.clear();
@@ -256,9 +295,27 @@ impl Socket {
                 }
             }
             if done {
+                if let Some((positions, Fault::Refused(cause))) = struck {
+                    let refused = outcomes.get_mut(positions).into_iter().flatten();
+                    refused.for_each(|outcome| *outcome = Err(errno::error(cause.raw_os_error(), None)));
+                }
                 return Ok(outcomes);
             }
         }
+    }
+
+    /// What a test wants to befall these requests, and where. Where it is the end, those before have been sent.
+    fn strike(&self, requests: &Requests) -> Option<(Range<usize>, Fault)> {
+        let struck = fault::points(self.protocol.name(), requests.len());
+        if let Some((positions, Fault::Kill)) = &struck {
+            // the kernel's answer to those matters to nobody any more
+            drop(
+                send(&self.fd, requests.bytes_before(positions.start), SendFlags::empty())
+                    .map_err(std::io::Error::from),
+            );
+            fault::die();
+        }
+        struck
     }
 
     /// Gives the requests their sequence numbers; the first of them.
@@ -323,6 +380,15 @@ enum DumpEnd {
     Whole,
     Interrupted,
     TooLong(usize),
+}
+
+/// An answer that does not arrive whole, and is none of a dump.
+fn missed(struck: Option<&(Range<usize>, Fault)>) -> Option<Errno> {
+    match struck {
+        Some((_, Fault::Short)) => Some(Errno::MSGSIZE),
+        Some((_, Fault::Lost)) => Some(Errno::NOBUFS),
+        _ => None,
+    }
 }
 
 /// Puts a message, header included, at the end of a reply.

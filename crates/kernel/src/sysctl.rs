@@ -7,6 +7,7 @@ use raum_core::host::OpError;
 use raum_core::state::Sysctl;
 
 use crate::errno;
+use crate::fault::point;
 
 fn path(key: &Sysctl) -> String {
     format!("/proc/sys/{key}")
@@ -20,8 +21,12 @@ fn path(key: &Sysctl) -> String {
 pub(crate) fn write(key: &Sysctl, value: &str) -> Result<(), OpError> {
     let path = path(key);
     // without create or truncate: it is no ordinary file. One write: the kernel takes each as a whole value.
-    let file = fs::OpenOptions::new().write(true).open(&path);
-    file.and_then(|mut file| file.write_all(format!("{value}\n").as_bytes()))
+    let open = || -> std::io::Result<fs::File> {
+        point("write sysctl")?;
+        fs::OpenOptions::new().write(true).open(&path)
+    };
+    open()
+        .and_then(|mut file| file.write_all(format!("{value}\n").as_bytes()))
         .map_err(|cause| errno::at_io(&path, &cause))
 }
 
@@ -31,7 +36,11 @@ pub(crate) fn write(key: &Sysctl, value: &str) -> Result<(), OpError> {
 /// The kernel's refusal, with the path in the message.
 pub(crate) fn read(key: &Sysctl) -> Result<Option<String>, OpError> {
     let path = path(key);
-    match fs::read_to_string(&path) {
+    let read = || -> std::io::Result<String> {
+        point("read sysctl")?;
+        fs::read_to_string(&path)
+    };
+    match read() {
         Ok(text) => Ok(Some(text.trim_end_matches('\n').to_owned())),
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(cause) => Err(errno::at_io(&path, &cause)),

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use common::*;
 use raum_core::host::{Host, Outcome};
 use raum_core::plan::{AltnameChange, LinkChange, Op};
-use raum_core::state::{LinkKind, Route, RouteKind};
+use raum_core::state::{LinkKind, Owner, Route, RouteKind};
 use raum_kernel::{Linux, sandbox};
 
 #[test]
@@ -60,9 +60,12 @@ fn an_empty_file_left_by_a_crash_is_no_namespace_and_is_in_nobodys_way() {
         fs::create_dir("/run/netns").unwrap();
         fs::write("/run/netns/shop-a", "").unwrap();
         fs::write("/run/netns/shop-b", "").unwrap();
-        assert!(seen(&mut linux).is_bare());
+        fs::write("/run/netns/another-a", "").unwrap();
+        let owner = |linux: &mut Linux, name: &str| Some(seen(linux).namespaces.get(&ns(name))?.owner);
+        assert_eq!(owner(&mut linux, "shop-a"), Some(Owner::Leftover));
+        assert_eq!(owner(&mut linux, "another-a"), None);
         done(&mut linux, &[add_ns("shop-a"), del_ns("shop-b")]);
-        assert!(seen(&mut linux).namespaces.contains_key(&ns("shop-a")));
+        assert_eq!(owner(&mut linux, "shop-a"), Some(Owner::Lab));
         assert!(!fs::exists("/run/netns/shop-b").unwrap());
     });
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use raum_core::name::LabName;
 use raum_kernel::errno;
+use raum_kernel::fault::point;
 use raum_kernel::names_folder::NamesFolder;
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
@@ -90,9 +91,12 @@ impl Place {
         let wrap = |cause| FileError { action: "lock", path: path.clone(), cause };
         loop {
             self.prepare(&self.root)?;
-            let file =
-                OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(wrap)?;
-            match flock(&file, FlockOperation::LockExclusive) {
+            let open = || -> io::Result<File> {
+                point("open lock")?;
+                OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)
+            };
+            let file = open().map_err(wrap)?;
+            match point("flock").and_then(|()| flock(&file, FlockOperation::LockExclusive)) {
                 // the one before us may have been the last lab's `down`, which removes the lock with the directory
                 Ok(()) if same_file(&file, &path) => return Ok(Lock { _file: file }),
                 Ok(()) | Err(rustix::io::Errno::INTR) => {}
@@ -110,9 +114,9 @@ impl Place {
             return Ok(());
         }
         let path = self.root.join("lock");
-        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        gone(remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
         drop(lock);
-        match fs::remove_dir(&self.root) {
+        match remove_dir(&self.root) {
             // somebody waits for the lock and has already made a new one, or keeps own files there
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
             result => gone(result).map_err(|cause| FileError { action: "remove", path: self.root.clone(), cause }),
@@ -130,7 +134,8 @@ impl Place {
             NamesFolder::Folder => "folder",
             NamesFolder::Mount => return Ok(()),
         };
-        let write = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path);
+        let write = point("create note").map_err(io::Error::from);
+        let write = write.and_then(|()| OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path));
         match write.and_then(|mut file| file.write_all(word.as_bytes())) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             result => result.map_err(|cause| FileError { action: "write", path, cause }),
@@ -143,12 +148,12 @@ impl Place {
     /// [`FileError`]
     pub fn take_names_folder(&self) -> Result<Option<NamesFolder>, FileError> {
         let path = self.root.join(NAMES_FOLDER);
-        let was = match fs::read_to_string(&path) {
+        let was = match read_to_string(&path) {
             Ok(word) if word == "absent" => Some(NamesFolder::Absent),
             Ok(word) if word == "folder" => Some(NamesFolder::Folder),
             _ => None,
         };
-        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        gone(remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
         Ok(was)
     }
 
@@ -162,7 +167,11 @@ impl Place {
     /// raum believe anything.
     fn prepare(&self, path: &Path) -> Result<(), FileError> {
         let wrap = |action, cause| FileError { action, path: path.to_owned(), cause };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| wrap("create", e))?;
+        let create = || -> io::Result<()> {
+            point("mkdir")?;
+            DirBuilder::new().recursive(true).mode(0o700).create(path)
+        };
+        create().map_err(|e| wrap("create", e))?;
         let found = fs::symlink_metadata(path).map_err(|e| wrap("look at", e))?;
         let own = found.uid() == rustix::process::geteuid().as_raw();
         if !found.is_dir() || !own || found.mode() & 0o022 != 0 {
@@ -181,8 +190,11 @@ impl Place {
         self.prepare(&self.lab(lab))?;
         let (path, new) = (self.file(lab, file), self.file(lab, &format!("{file}.new")));
         let write = || -> io::Result<()> {
+            point("create file")?;
             let mut out = OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(&new)?;
+            point("write file")?;
             out.write_all(content)?;
+            point("rename file")?;
             fs::rename(&new, &path)
         };
         write().map_err(|cause| FileError { action: "write", path: path.clone(), cause })
@@ -207,7 +219,11 @@ impl Place {
     /// [`FileError`] if it cannot be read or is not what raum wrote.
     pub fn read_json<T: DeserializeOwned>(&self, lab: &LabName, file: &str) -> Result<Option<T>, FileError> {
         let path = self.file(lab, file);
-        let bytes = match fs::read(&path) {
+        let read = || -> io::Result<Vec<u8>> {
+            point("read file")?;
+            fs::read(&path)
+        };
+        let bytes = match read() {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(FileError { action: "read", path, cause }),
@@ -224,7 +240,7 @@ impl Place {
     /// [`FileError`]
     pub fn remove(&self, lab: &LabName, file: &str) -> Result<(), FileError> {
         let path = self.file(lab, file);
-        gone(fs::remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })
+        gone(remove_file(&path)).map_err(|cause| FileError { action: "remove", path, cause })
     }
 
     /// Removes all of a lab's files, and the directories above that are then empty.
@@ -233,9 +249,9 @@ impl Place {
     /// [`FileError`]
     pub fn forget(&self, lab: &LabName) -> Result<(), FileError> {
         let path = self.lab(lab);
-        gone(fs::remove_dir_all(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
+        gone(remove_all(&path)).map_err(|cause| FileError { action: "remove", path, cause })?;
         let labs = self.root.join("labs");
-        match fs::remove_dir(&labs) {
+        match remove_dir(&labs) {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => Ok(()),
             Err(cause) => Err(FileError { action: "remove", path: labs, cause }),
@@ -258,6 +274,29 @@ fn same_file(file: &File, path: &Path) -> bool {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
         _ => false,
     }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    point("remove file")?;
+    fs::remove_file(path)
+}
+
+/// A folder of files.
+fn remove_all(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        remove_file(&entry?.path())?;
+    }
+    remove_dir(path)
+}
+
+fn remove_dir(path: &Path) -> io::Result<()> {
+    point("remove directory")?;
+    fs::remove_dir(path)
+}
+
+fn read_to_string(path: &Path) -> io::Result<String> {
+    point("read file")?;
+    fs::read_to_string(path)
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

@@ -1,6 +1,9 @@
 //! The host around labs as the kernel has it: what must be the same before and after.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod snapshot;
+pub mod world;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -65,9 +68,13 @@ fn list_all(path: &Path, facts: &mut BTreeMap<String, String>) {
 
 /// Fails with what differs, not with thousands of facts.
 pub fn assert_same(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, when: &str) {
+    let lines = differences(before, after);
+    assert!(lines.is_empty(), "{when}: the host differs\n{}", lines.join("\n"));
+}
+
+/// What is no more, and what is new.
+pub fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
     let gone = before.iter().filter(|(key, value)| after.get(*key) != Some(value));
     let new = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
-    let lines: Vec<String> =
-        gone.map(|(k, v)| format!("- {k}: {v}")).chain(new.map(|(k, v)| format!("+ {k}: {v}"))).collect();
-    assert!(lines.is_empty(), "{when}: the host differs\n{}", lines.join("\n"));
+    gone.map(|(k, v)| format!("- {k}: {v}")).chain(new.map(|(k, v)| format!("+ {k}: {v}"))).collect()
 }

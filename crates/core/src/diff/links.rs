@@ -91,7 +91,7 @@ pub(super) fn remove(pair: &Pair<'_>, fate: &Fate<'_>, stages: &mut Stages) {
             }
         }
     }
-    for (id, _) in pair.present().filter(|(id, _)| !pair.stays(id)) {
+    for (id, _) in pair.present().filter(|(id, _)| !pair.stays(id)).chain(pair.leftovers()) {
         if let NsId::Named(name) = id {
             stages.old_namespaces.push(Op::DelNamespace { name: name.clone() });
         }

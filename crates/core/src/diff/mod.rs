@@ -122,6 +122,13 @@ impl<'a> Pair<'a> {
         self.to.namespaces.iter().filter(|(_, ns)| ns.owner == Owner::Lab)
     }
 
+    /// Names without a namespace that nobody wants.
+    fn leftovers(&self) -> impl Iterator<Item = (&'a NsId, &'a Namespace)> + use<'a> {
+        let (from, to) = (self.from, self.to);
+        let left = from.namespaces.iter().filter(|(_, ns)| ns.owner == Owner::Leftover);
+        left.filter(|(id, _)| !to.namespaces.contains_key(*id))
+    }
+
     fn present_at(&self, id: &NsId) -> Option<&'a Namespace> {
         self.from.namespaces.get(id).filter(|ns| ns.owner == Owner::Lab)
     }

@@ -32,6 +32,9 @@ pub enum Owner {
     Lab,
     /// It carries another mark or none: never touched.
     Foreign,
+    /// A name without a namespace: the file is left of one that was being made or removed when the process was killed.
+    /// It can be removed, and a new namespace can take its place.
+    Leftover,
 }
 
 /// The network objects of one lab, by namespace.

@@ -82,6 +82,7 @@ fn foreign(owner: Owner) -> &'static str {
     match owner {
         Owner::Lab => "",
         Owner::Foreign => " (foreign)",
+        Owner::Leftover => " (leftover)",
     }
 }
 

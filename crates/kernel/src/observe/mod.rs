@@ -107,6 +107,10 @@ fn look_at_namespaces(linux: &mut Linux, wants: &Wants<'_>) -> Result<Vec<(NsNam
 /// What came of looking at a name: the space to keep, and what is there if it is the lab's business; None if it is none.
 type Looked = Option<(Option<Space>, Option<Seen>)>;
 
+fn without_content(owner: Owner) -> Seen {
+    Seen { namespace: Namespace { owner, ..Namespace::default() }, ends: Vec::new() }
+}
+
 /// Looks at one namespace, on a worker's thread.
 fn look_at(
     directory: &Directory,
@@ -115,10 +119,15 @@ fn look_at(
     wants: &Wants<'_>,
 ) -> Result<Looked, ObserveError> {
     let wanted = wants.scope.namespaces.contains(name);
-    let foreign = || Seen { namespace: Namespace { owner: Owner::Foreign, ..Namespace::default() }, ends: Vec::new() };
+    let foreign = || without_content(Owner::Foreign);
     let of = |what: &str, cause| error(format!("{what}{name}"), cause);
-    let Some(Entry::Namespace(inode)) = directory.entry(name).map_err(|cause| of("namespace ", cause))? else {
-        return Ok(None);
+    let inode = match directory.entry(name).map_err(|cause| of("namespace ", cause))? {
+        Some(Entry::Namespace(inode)) => inode,
+        // of the lab `default` only names that it is known to have
+        Some(Entry::Leftover) if wanted || wants.scope.lab.as_str() != DEFAULT_LAB => {
+            return Ok(Some((None, Some(without_content(Owner::Leftover)))));
+        }
+        _ => return Ok(None),
     };
     let mut space = match known.filter(|space| space.inode == inode) {
         Some(space) => {
