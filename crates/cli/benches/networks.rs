@@ -2,7 +2,7 @@
 //!
 //! For each number of namespaces, in one run and taking turns: `raum up`, `raum up` again, `raum down` as whole processes;
 //! the same network by raw netlink (`floor.c`, in-process times: what the kernel alone needs); and, where `ip` is installed,
-//! by `ip -batch` and by the shell script that people write. Everything happens in namespaces of its own. Prints the medians
+//! by `ip -batch` and by the shell scripts that people write (`ip -n NS …`, and `ip netns exec NS ip …`). Everything happens in namespaces of its own. Prints the medians
 //! and their ratios, as the table of docs/performance.md.
 
 use std::fmt::Write as _;
@@ -81,21 +81,22 @@ fn measure(n: usize, place: &Path, floor: Option<&Path>, ip: bool) {
     let lab = place.join(format!("bench-{n}.yaml"));
     must(fs::write(&lab, lab_file(n)));
     let batch = Batch::write(place, n);
-    let (mut raum, mut kernel, mut batched, mut script) =
-        (Times::default(), Times::default(), Times::default(), Times::default());
+    let (mut raum, mut kernel, mut batched, mut script, mut classic) =
+        (Times::default(), Times::default(), Times::default(), Times::default(), Times::default());
     for round in 0..rounds {
+        let (up, peak) = timed(Command::new(RAUM).arg("up").arg(&lab));
+        raum.up_ms.push(up);
+        raum.peak_kib.push(peak);
+        let again = timed(Command::new(RAUM).arg("up").arg(&lab)).0;
+        raum.again_ms.push(again);
+        raum.down_ms.push(timed(Command::new(RAUM).args(["down", "bench"])).0);
+        settle(n);
         if let Some(floor) = floor {
-            let (up, down) = run_floor(floor, n);
+            let (up, down) = run_floor(floor, n, again);
             kernel.up_ms.push(up);
             kernel.down_ms.push(down);
             settle(n);
         }
-        let (up, peak) = timed(Command::new(RAUM).arg("up").arg(&lab));
-        raum.up_ms.push(up);
-        raum.peak_kib.push(peak);
-        raum.again_ms.push(timed(Command::new(RAUM).arg("up").arg(&lab)).0);
-        raum.down_ms.push(timed(Command::new(RAUM).args(["down", "bench"])).0);
-        settle(n);
         // the slow ones need fewer rounds
         if ip && round < 3 {
             batched.up_ms.push(timed(Command::new("sh").arg(&batch.up)).0);
@@ -106,9 +107,18 @@ fn measure(n: usize, place: &Path, floor: Option<&Path>, ip: bool) {
             script.up_ms.push(timed(Command::new("sh").arg(&batch.script)).0);
             script.down_ms.push(timed(Command::new("sh").arg(&batch.down)).0);
             settle(n);
+            classic.up_ms.push(timed(Command::new("sh").arg(&batch.classic)).0);
+            classic.down_ms.push(timed(Command::new("sh").arg(&batch.down)).0);
+            settle(n);
         }
     }
-    for (name, times) in [("floor", &kernel), ("raum", &raum), ("ip -batch", &batched), ("ip script", &script)] {
+    for (name, times) in [
+        ("floor", &kernel),
+        ("raum", &raum),
+        ("ip -batch", &batched),
+        ("ip script", &script),
+        ("ip netns exec script", &classic),
+    ] {
         if !times.up_ms.is_empty() {
             row(n, name, times, &kernel, &raum);
         }
@@ -172,6 +182,7 @@ struct Batch {
     up: PathBuf,
     down: PathBuf,
     script: PathBuf,
+    classic: PathBuf,
 }
 
 impl Batch {
@@ -182,6 +193,7 @@ impl Batch {
         let mut host = String::from("link add benchbr type bridge\naddr add 10.77.0.1/16 dev benchbr\n");
         let mut inside = String::new();
         let mut script = String::from("ip link add benchbr type bridge\nip addr add 10.77.0.1/16 dev benchbr\n");
+        let mut classic = script.clone();
         let mut down = String::from("link del benchbr\n");
         for i in 0..n {
             let address = format!("10.77.{}.{}/16", i / 250, i % 250 + 2);
@@ -194,12 +206,13 @@ impl Batch {
                 "ip -n b{i} -batch - <<'EOF'\nlink set lo up\nlink set eth0 up\naddr add {address} dev eth0\n\
                  route add default via 10.77.0.1\nEOF\n"
             ));
-            must(write!(
-                script,
+            let commands = format!(
                 "ip netns add b{i}\nip link add v{i} type veth peer name eth0 netns b{i}\nip link set v{i} master benchbr\n\
                  ip link set v{i} up\nip -n b{i} link set lo up\nip -n b{i} link set eth0 up\n\
                  ip -n b{i} addr add {address} dev eth0\nip -n b{i} route add default via 10.77.0.1\n"
-            ));
+            );
+            classic += &commands.replace(&format!("ip -n b{i}"), &format!("ip netns exec b{i} ip"));
+            script += &commands;
             must(writeln!(down, "netns del b{i}"));
         }
         let end = format!("ip link set benchbr up\n{sysctl}{nat}");
@@ -219,14 +232,16 @@ impl Batch {
                     down_batch.display()
                 ),
             ),
+            classic: file("classic", classic + &end),
             script: file("script", script + &end),
         }
     }
 }
 
-/// The floor's own figures: milliseconds up and down.
-fn run_floor(floor: &Path, n: usize) -> (f64, f64) {
-    let output = must(Command::new(floor).arg(n.to_string()).output());
+/// The floor's own figures: milliseconds up and down, with so many between them as raum's second `up` takes.
+
+fn run_floor(floor: &Path, n: usize, pause: f64) -> (f64, f64) {
+    let output = must(Command::new(floor).args([n.to_string(), format!("{pause:.0}")]).output());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let value = |key: &str| {
         let word = text.split_whitespace().find_map(|word| word.strip_prefix(key));

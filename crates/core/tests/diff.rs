@@ -6,7 +6,7 @@ use raum_core::diff::{Conflict, diff};
 use raum_core::lab::{Proto, link_group, mark};
 use raum_core::name::{IfName, LabName, Mac, NsId};
 use raum_core::nft::{PortKey, PortMap, Table};
-use raum_core::plan::{Op, Plan};
+use raum_core::plan::{LinkChange, Op, Plan};
 use raum_core::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
 fn lab() -> LabName {
@@ -101,7 +101,9 @@ fn up_brings_the_bridge_up_last() {
 fn down_deletes_the_host_side_as_a_group_and_the_namespaces_together() {
     let plan = plan(&shop(), &State::default());
     assert_eq!(titles(&plan), ["old links", "old namespaces"]);
-    assert_eq!(plan.stages[0].ops, [Op::DelGroup { ns: NsId::Host, group: link_group(&lab()) }]);
+    let down = LinkChange { up: Some(false), ..LinkChange::default() };
+    let bridge_down = Op::SetLink { ns: NsId::Host, name: ifname("lan"), set: down };
+    assert_eq!(plan.stages[0].ops, [bridge_down, Op::DelGroup { ns: NsId::Host, group: link_group(&lab()) }]);
     assert_eq!(plan.stages[1].ops.len(), 2);
 }
 

