@@ -239,7 +239,6 @@ impl Batch {
 }
 
 /// The floor's own figures: milliseconds up and down, with so many between them as raum's second `up` takes.
-
 fn run_floor(floor: &Path, n: usize, pause: f64) -> (f64, f64) {
     let output = must(Command::new(floor).args([n.to_string(), format!("{pause:.0}")]).output());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
