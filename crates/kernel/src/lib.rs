@@ -21,6 +21,7 @@ pub mod processes;
 pub mod route;
 mod run;
 pub mod sandbox;
+pub mod scene;
 pub mod socket;
 mod space;
 mod survey;

@@ -1,0 +1,89 @@
+//! A place from which every namespace has a number.
+//!
+//! rtnetlink names a veth's other namespace by a number of the namespace that asks (`IFLA_LINK_NETNSID`), and takes such
+//! numbers for whom to ask (`IFLA_TARGET_NETNSID`). So a fresh namespace is made, all others get a number there
+//! (`RTM_NEWNSID`), and links are asked for from there: each other end is then told with a number that we gave. Nothing of
+//! any namespace that is looked at changes, nor is it kept alive, and the numbers go with the fresh namespace.
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
+
+use raum_core::host::OpError;
+use rustix::io::Errno;
+
+use crate::errno;
+use crate::message::Requests;
+use crate::namespace::{fresh, in_namespace};
+use crate::socket::{Protocol, Socket};
+
+const RTM_NEWNSID: u16 = 88;
+const NETNSA_NSID: u16 = 1;
+const NETNSA_FD: u16 = 3;
+
+/// The fresh namespace: it lives as long as a socket of it does.
+pub(crate) struct Vantage {
+    fd: std::os::fd::OwnedFd,
+    /// Sockets that nobody uses at the moment.
+    idle: Mutex<Vec<Socket>>,
+}
+
+impl Vantage {
+    /// Makes the fresh namespace.
+    ///
+    /// # Errors
+    /// EPERM without `CAP_SYS_ADMIN`; ENOSPC at the limit of namespaces.
+    pub fn new() -> Result<Self, OpError> {
+        Ok(Self { fd: fresh()?, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// Does something with a socket of the fresh namespace, from whatever thread.
+    ///
+    /// # Errors
+    /// No socket can be opened, or what the act says.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Socket) -> Result<T, OpError>) -> Result<T, OpError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut socket = match idle {
+            Some(socket) => socket,
+            None => self.socket()?,
+        };
+        let done = act(&mut socket);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
+        done
+    }
+
+    /// A socket of the fresh namespace.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub fn socket(&self) -> Result<Socket, OpError> {
+        in_namespace(&self.fd, || Socket::open(Protocol::Route))?
+    }
+
+    /// Gives namespaces their numbers; says which of them have theirs now.
+    ///
+    /// # Errors
+    /// The exchange failed.
+    pub fn number(&self, namespaces: &[(i32, BorrowedFd<'_>)]) -> Result<Vec<bool>, OpError> {
+        let mut done = Vec::with_capacity(namespaces.len());
+        for part in namespaces.chunks(256) {
+            let mut requests = Requests::new();
+            for (number, fd) in part {
+                requests
+                    .request(RTM_NEWNSID, 0, &[0; 4])
+                    .attribute(NETNSA_NSID, &number.to_ne_bytes())
+                    .attribute(NETNSA_FD, &fd.as_raw_fd().to_ne_bytes());
+            }
+            let outcomes = self.with(|socket| socket.run(&mut requests))?;
+            for outcome in outcomes {
+                done.push(match outcome {
+                    Ok(()) => true,
+                    // the number was given to another one meanwhile, as the other end of a link
+                    Err(error) if error.errno == Errno::EXIST.raw_os_error() => false,
+                    Err(error) if error.errno == Errno::NOSPC.raw_os_error() => false,
+                    Err(error) => return Err(errno::refused(format!("numbers of namespaces: {}", error.words()))),
+                });
+            }
+        }
+        Ok(done)
+    }
+}

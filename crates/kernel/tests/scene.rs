@@ -1,0 +1,117 @@
+//! Every namespace is found and shown truthfully, whoever made it.
+
+mod bare;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+
+use raum_core::view::{Other, Owner, Parts, Room, Scene};
+use raum_kernel::namespace::{enter, present};
+use raum_kernel::{sandbox, scene};
+
+fn look() -> Scene {
+    scene::look(Parts::ALL, |_| true).expect("a scene")
+}
+
+fn find<'a>(scene: &'a Scene, name: &str) -> &'a Room {
+    let names: Vec<&str> = scene.namespaces.iter().map(|room| room.namespace.as_str()).collect();
+    scene.namespaces.iter().find(|room| room.namespace == name).unwrap_or_else(|| panic!("{name} is not in {names:?}"))
+}
+
+fn other(namespace: &str, interface: &str, index: u32) -> Option<Other> {
+    Some(Other { namespace: Some(namespace.to_owned()), interface: Some(interface.to_owned()), index })
+}
+
+fn inode(ns: &OwnedFd) -> u64 {
+    rustix::fs::fstat(ns).expect("a namespace").st_ino
+}
+
+/// A process that waits inside a namespace until its standard input is closed.
+fn sleeper(ns: &OwnedFd) -> Child {
+    std::thread::scope(|scope| {
+        let start = || {
+            enter(ns.as_fd()).expect("inside");
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("cat")
+        };
+        scope.spawn(start).join().expect("a thread")
+    })
+}
+
+#[test]
+fn namespaces_of_all_owners_are_found_with_their_processes() {
+    sandbox::run(|| {
+        let red = bare::bound("/run/netns/red");
+        let docker = bare::bound("/run/docker/netns/0a1b2c3d4e5f");
+        let file = bare::bound("/run/somewhere/with a space");
+        let held = bare::room();
+        let mut cat = sleeper(&held);
+        let mut red_cat = sleeper(&red);
+        let only_open = bare::room();
+        let scene = look();
+        assert_eq!(scene.namespaces[0].namespace, "host");
+        assert_eq!(scene.namespaces[0].inode, inode(&present().expect("here")));
+        assert_eq!(scene.namespaces[0].owner, Owner::Host);
+        let seen = find(&scene, "red");
+        assert_eq!(
+            (seen.inode, &seen.owner, seen.paths.as_slice()),
+            (inode(&red), &Owner::Named, &["/run/netns/red".to_owned()][..])
+        );
+        assert_eq!(
+            seen.processes.iter().map(|p| (p.pid, p.command.as_str())).collect::<Vec<_>>(),
+            [(red_cat.id(), "cat")]
+        );
+        let seen = find(&scene, "docker:0a1b2c3d4e5f");
+        assert_eq!((seen.inode, &seen.owner), (inode(&docker), &Owner::Docker("0a1b2c3d4e5f".to_owned())));
+        let seen = find(&scene, "/run/somewhere/with a space");
+        assert_eq!((seen.inode, &seen.owner), (inode(&file), &Owner::File));
+        // the group of this process's own service, if it is in one, is not the test's business
+        let seen = scene.namespaces.iter().find(|room| room.inode == inode(&held)).expect("held by a process");
+        assert_eq!(seen.processes.iter().map(|p| p.pid).collect::<Vec<_>>(), [cat.id()]);
+        assert!(
+            matches!(&seen.owner, Owner::Process(p) if p.command == "cat")
+                || matches!(seen.owner, Owner::Systemd(_) | Owner::Docker(_) | Owner::Container(_) | Owner::Podman(_)),
+            "{:?}",
+            seen.owner
+        );
+        let seen = scene.namespaces.iter().find(|room| room.inode == inode(&only_open)).expect("held by a descriptor");
+        assert_eq!((seen.namespace.as_str(), &seen.owner), (format!("net:[{}]", seen.inode).as_str(), &Owner::Unknown));
+        for child in [&mut cat, &mut red_cat] {
+            drop(child.stdin.take());
+            child.wait().expect("cat ends");
+        }
+    });
+}
+
+#[test]
+fn the_other_end_of_every_veth_is_named_across_namespaces() {
+    sandbox::run(|| {
+        let host = present().expect("here");
+        let red = bare::bound("/run/netns/red");
+        // a chain in which all indices, and so all numbers that namespaces have for each other, are the same
+        let chain: Vec<OwnedFd> = (0..5).map(|n| bare::bound(&format!("/run/netns/c{n}"))).collect();
+        bare::wire((&host, "to-red", 40), (&red, "eth0", 41));
+        bare::wire((&red, "a", 50), (&red, "b", 51));
+        for pair in chain.windows(2) {
+            bare::wire((&pair[0], "right", 10), (&pair[1], "left", 11));
+        }
+        let hidden = bare::room();
+        bare::wire((&host, "dark", 60), (&hidden, "eth7", 61));
+        let scene = look();
+        assert_eq!(find(&scene, "host").interface("to-red").expect("to-red").peer, other("red", "eth0", 41));
+        assert_eq!(find(&scene, "red").interface("eth0").expect("eth0").peer, other("host", "to-red", 40));
+        assert_eq!(find(&scene, "red").interface("a").expect("a").peer, other("red", "b", 51));
+        for (n, pair) in chain.windows(2).enumerate() {
+            assert_eq!(inode(&pair[0]), find(&scene, &format!("c{n}")).inode);
+            let right = find(&scene, &format!("c{n}")).interface("right").expect("right");
+            assert_eq!(right.peer, other(&format!("c{}", n + 1), "left", 11));
+            let left = find(&scene, &format!("c{}", n + 1)).interface("left").expect("left");
+            assert_eq!(left.peer, other(&format!("c{n}"), "right", 10));
+        }
+        let dark = find(&scene, "host").interface("dark").expect("dark").peer.clone().expect("a peer");
+        assert_eq!(dark.interface.as_deref(), Some("eth7"));
+        // one namespace alone still knows who is at the other end
+        let alone = scene::look(Parts::LINKS, |room| room.namespace == "c2").expect("a scene");
+        assert_eq!(alone.namespaces.len(), 1);
+        assert_eq!(alone.namespaces[0].interface("right").expect("right").peer, other("c3", "left", 11));
+    });
+}
