@@ -28,7 +28,7 @@ use crate::message::{Answer, Attribute, Requests};
 use crate::socket::{Protocol, Reply, Socket};
 use crate::workers::spread;
 use crate::{errno, namespace, nft};
-use find::Found;
+use find::{Found, Holders};
 use link::Link;
 use vantage::Vantage;
 
@@ -116,7 +116,7 @@ fn scene(parts: Parts, choose: &dyn Fn(&Room) -> bool) -> Result<Scene, OpError>
 const GONE: &str = "gone";
 
 /// Says who holds the sockets.
-fn held(mut seen: Seen, holders: &HashMap<u64, Vec<u32>>) -> Room {
+fn held(mut seen: Seen, holders: &Holders) -> Room {
     for (listener, socket) in seen.room.listeners.iter_mut().zip(&seen.sockets) {
         let pids = holders.get(socket).into_iter().flatten();
         listener.holders = pids.map(|pid| owner::process(*pid)).collect();
@@ -126,7 +126,7 @@ fn held(mut seen: Seen, holders: &HashMap<u64, Vec<u32>>) -> Room {
 
 impl Eye {
     /// Every namespace there is, the host first, each with a name of its own; and who holds which sockets.
-    fn places(&self, scene: &mut Scene) -> Result<(Vec<Place>, HashMap<u64, Vec<u32>>), OpError> {
+    fn places(&self, scene: &mut Scene) -> Result<(Vec<Place>, Holders), OpError> {
         let mut house = find::find()?;
         let (holders, held) = find::open_files()?;
         for (inode, way) in held {
