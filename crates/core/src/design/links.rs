@@ -40,7 +40,7 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
         let link = Link {
             owner: Owner::Lab,
             kind: LinkKind::Veth { peer_ns: far.place.ns(lab), peer: far.name.clone() },
-            up: true,
+            up: !side.is_down(),
             mtu: mtu(wiring, side, far),
             mac: macs.choose(wiring.lab, side.place.as_str(), side.name.as_str(), pinned),
             master,

@@ -21,6 +21,9 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
                 routes.extend(to_gateway(wiring, node, v6));
             }
         }
+        // the kernel has no routes through what is down
+        let is_down = |dev: &IfName| wiring.interfaces(place).any(|(side, _)| side.name == *dev && side.is_down());
+        routes.retain(|route| !route.dev.as_ref().is_some_and(is_down));
         if !routes.is_empty() {
             state.entry(&NsId::of(&wiring.lab.name, &node.name)).routes.extend(routes);
         }

@@ -16,7 +16,7 @@ fn name(text: &str) -> At<NodeName> {
 }
 
 fn end(to: &str) -> End {
-    End { to: name(to), interface: None, addresses: Vec::new(), mtu: None, mac: None }
+    End { to: name(to), interface: None, addresses: Vec::new(), mtu: None, mac: None, down: None }
 }
 
 fn node(text: &str, on: Vec<End>) -> Node {

@@ -88,6 +88,11 @@ impl Side<'_> {
     pub(crate) fn is_of(&self, place: Place<'_>) -> bool {
         self.owner == Holder::Node(place)
     }
+
+    /// Is it taken down?
+    pub(crate) fn is_down(&self) -> bool {
+        self.end.is_some_and(End::is_down)
+    }
 }
 
 /// An end whose name is still to be found.

@@ -164,6 +164,16 @@ pub struct End {
     pub mtu: Option<At<u32>>,
     /// Its own hardware address.
     pub mac: Option<At<Mac>>,
+    /// `down:`, is it taken down, as a cable that is pulled out? Absent is no.
+    pub down: Option<At<bool>>,
+}
+
+impl End {
+    /// Is it taken down?
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.as_ref().is_some_and(|down| down.value)
+    }
 }
 
 /// An address as written: with or without a prefix length.

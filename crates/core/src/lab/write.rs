@@ -77,7 +77,7 @@ fn nat(nat: &At<Nat>) -> String {
 
 /// The short way, if that can say it; else a mapping with the name under `key`.
 fn end(end: &End, key: &str) -> String {
-    if end.mtu.is_none() && end.mac.is_none() {
+    if end.mtu.is_none() && end.mac.is_none() && end.down.is_none() {
         return text(&end.to_string());
     }
     let mut parts = vec![format!("{key}: {}", text(end.to.as_str()))];
@@ -88,6 +88,7 @@ fn end(end: &End, key: &str) -> String {
     }
     parts.extend(end.mtu.as_ref().map(|at| format!("mtu: {}", **at)));
     parts.extend(end.mac.as_ref().map(|at| format!("mac: {}", text(&at.to_string()))));
+    parts.extend(end.down.as_ref().map(|at| format!("down: {}", **at)));
     format!("{{ {} }}", parts.join(", "))
 }
 
@@ -109,7 +110,7 @@ fn text(text: &str) -> String {
 }
 
 impl fmt::Display for End {
-    /// The short way: `router:wan 203.0.113.2/30`. MTU and hardware address are not in it.
+    /// The short way: `router:wan 203.0.113.2/30`. MTU, hardware address and `down` are not in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", *self.to)?;
         if let Some(interface) = &self.interface {

@@ -323,6 +323,7 @@ fn on_end(either: Either<OnEnd, OnFile>) -> Option<RawEnd> {
             addresses: file.address.unwrap_or_default(),
             mtu: file.mtu.map(|at| At::new(at.value.value, at.span)),
             mac: file.mac,
+            down: file.down,
         }),
     }
 }
@@ -336,6 +337,7 @@ fn link_end(either: Either<LinkEnd, LinkEndFile>) -> Option<RawEnd> {
             addresses: file.address.unwrap_or_default(),
             mtu: file.mtu.map(|at| At::new(at.value.value, at.span)),
             mac: file.mac,
+            down: file.down,
         }),
     }
 }
@@ -349,5 +351,6 @@ fn one_end(end: &RawEnd, at: u32) -> Option<End> {
         addresses: end.addresses.clone(),
         mtu: end.mtu.clone(),
         mac: end.mac.clone(),
+        down: end.down.clone(),
     })
 }

@@ -114,6 +114,8 @@ mapping! {
         "mtu" mtu: At<Number<Mtu>>,
         /// Hardware address.
         "mac" mac: At<Mac>,
+        /// `true`: taken down, as a cable that is pulled out. There are no routes through it, and its other end has no carrier.
+        "down" down: At<bool>,
     }
     required { "switch" }
     not yet {
@@ -136,6 +138,8 @@ mapping! {
         "mtu" mtu: At<Number<Mtu>>,
         /// Hardware address.
         "mac" mac: At<Mac>,
+        /// `true`: taken down, as a cable that is pulled out. There are no routes through it, and its other end has no carrier.
+        "down" down: At<bool>,
     }
     required { "node" }
     not yet {

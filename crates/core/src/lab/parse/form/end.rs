@@ -14,6 +14,7 @@ pub(in crate::lab::parse) struct RawEnd {
     pub addresses: Vec<At<Address>>,
     pub mtu: Option<At<u32>>,
     pub mac: Option<At<Mac>>,
+    pub down: Option<At<bool>>,
 }
 
 fn end(text: Text<'_>, reader: &mut Reader) -> Option<RawEnd> {
@@ -72,7 +73,7 @@ fn end(text: Text<'_>, reader: &mut Reader) -> Option<RawEnd> {
         }
         addresses.extend(address::address(word, reader));
     }
-    Some(RawEnd { to: to?, interface: ifname?, addresses, mtu: None, mac: None })
+    Some(RawEnd { to: to?, interface: ifname?, addresses, mtu: None, mac: None, down: None })
 }
 
 /// Does somebody who writes this mean an address, be it a wrong one?

@@ -123,6 +123,7 @@ fn end(key: &'static str) -> impl Strategy<Value = Value> + Clone {
         ("address", few(address().prop_map(Value::String).boxed()).boxed()),
         ("mtu", mtu().boxed()),
         ("mac", mac().prop_map(Value::String).boxed()),
+        ("down", any::<bool>().prop_map(Value::Bool).boxed()),
     ]);
     let long = (name(), long).prop_map(move |(name, mut end)| {
         end[key] = json!(name);
