@@ -13,6 +13,9 @@ use raum_core::state::State;
 /// How often a target is approached when what is seen afterwards differs: somebody else may be at work on the same objects.
 const ATTEMPTS: usize = 3;
 
+/// What the kernel says of an object that somebody else removed or made in the meantime.
+const ELSEWHERE: [&str; 4] = ["ENODEV", "ENOENT", "ESRCH", "EEXIST"];
+
 /// Told before each stage: title, operations done so far, operations in all.
 pub type Progress<'a> = dyn FnMut(&'static str, usize, usize) + 'a;
 
@@ -89,15 +92,37 @@ pub fn reach(
 ) -> Result<Reached, Failure> {
     let untouched = |cause| Failure { cause, undone: 0, left: Vec::new() };
     let plan = diff(&scope.lab, before, target).map_err(|conflicts| untouched(Cause::Conflicts(conflicts)))?;
-    match run(host, &plan, stop, progress).and_then(|()| verify(host, scope, target)) {
+    let mut done = 0;
+    let mut result = run(host, &plan, &mut done, stop, progress).and_then(|()| verify(host, scope, target));
+    for _ in 1..ATTEMPTS {
+        let Some(rest) = overtaken(host, scope, target, &result) else { break };
+        result = run(host, &rest, &mut done, stop, progress).and_then(|()| verify(host, scope, target));
+    }
+    match result {
         Ok(()) => Ok(Reached { plan }),
-        Err(cause) => Err(undo(host, scope, before, &plan, cause)),
+        Err(cause) => Err(undo(host, scope, before, &plan, done, cause)),
+    }
+}
+
+/// What is still to be done where somebody else was faster: what was refused is needed no longer, or something was undone
+/// behind our back. Mostly it is the kernel itself, which removes the links of a deleted namespace in its own time
+/// (`cleanup_net`, net/core/net_namespace.c).
+fn overtaken(host: &mut dyn Host, scope: &Scope, target: &State, result: &Result<(), Cause>) -> Option<Plan> {
+    match result {
+        Err(Cause::Unverified(rest)) => Some(rest.clone()),
+        Err(Cause::Refused { op, error, .. }) if ELSEWHERE.contains(&error.code) => {
+            let now = host.observe(scope).ok()?;
+            let rest = diff(&scope.lab, &now, target).ok()?;
+            let needed = rest.ops().any(|needed| needed == op.as_ref());
+            (!needed).then_some(rest)
+        }
+        _ => None,
     }
 }
 
 /// Goes back to `before` because a step after the network failed: `cause` says which.
 pub fn take_back(host: &mut dyn Host, scope: &Scope, before: &State, plan: &Plan, cause: String) -> Failure {
-    undo(host, scope, before, plan, Cause::Caller(cause))
+    undo(host, scope, before, plan, plan.ops().count(), Cause::Caller(cause))
 }
 
 /// Takes away whatever can be taken away: unlike [`reach`] it goes on after an error, and never goes back.
@@ -117,22 +142,29 @@ pub fn teardown(
     Ok((first, left))
 }
 
-fn run(host: &mut dyn Host, plan: &Plan, stop: &AtomicBool, progress: &mut Progress<'_>) -> Result<(), Cause> {
-    let of = plan.ops().count();
-    let mut done = 0;
+/// Runs a plan; `done` counts the operations that were done, over all plans of one change.
+fn run(
+    host: &mut dyn Host,
+    plan: &Plan,
+    done: &mut usize,
+    stop: &AtomicBool,
+    progress: &mut Progress<'_>,
+) -> Result<(), Cause> {
+    let of = *done + plan.ops().count();
     for stage in &plan.stages {
         if stop.load(Ordering::Relaxed) {
-            return Err(Cause::Interrupted { done, of });
+            return Err(Cause::Interrupted { done: *done, of });
         }
-        progress(stage.title, done, of);
+        progress(stage.title, *done, of);
         let outcomes = host.run(&stage.ops);
         if let Some((i, error)) = first_failure(&outcomes) {
-            return Err(Cause::Refused { step: done + i + 1, of, op: Box::new(stage.ops[i].clone()), error });
+            *done += i;
+            return Err(Cause::Refused { step: *done + 1, of, op: Box::new(stage.ops[i].clone()), error });
         }
-        done += stage.ops.len();
+        *done += stage.ops.len();
     }
-    if stop.load(Ordering::Relaxed) && of > 0 {
-        return Err(Cause::Interrupted { done, of });
+    if stop.load(Ordering::Relaxed) && *done > 0 {
+        return Err(Cause::Interrupted { done: *done, of });
     }
     Ok(())
 }
@@ -150,13 +182,7 @@ fn verify(host: &mut dyn Host, scope: &Scope, target: &State) -> Result<(), Caus
     if rest.is_empty() { Ok(()) } else { Err(Cause::Unverified(rest)) }
 }
 
-fn undo(host: &mut dyn Host, scope: &Scope, before: &State, plan: &Plan, cause: Cause) -> Failure {
-    let undone = match &cause {
-        Cause::Conflicts(_) => 0,
-        Cause::Refused { step, .. } => step - 1,
-        Cause::Interrupted { done, .. } => *done,
-        Cause::Observe(_) | Cause::Unverified(_) | Cause::Caller(_) => plan.ops().count(),
-    };
+fn undo(host: &mut dyn Host, scope: &Scope, before: &State, plan: &Plan, undone: usize, cause: Cause) -> Failure {
     let left = match host.observe(scope).and_then(|now| approach(host, scope, now, before, &mut |_, _, _| {})) {
         Ok(left) => left,
         // unable to look, so unable to say what is left: the plan's operations are the honest answer

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use raum::reach::{Cause, reach, teardown};
 use raum_core::design::{Design, design};
+use raum_core::diff::diff;
 use raum_core::host::{Host, ObserveError, OpError, Outcome, Scope, Surroundings};
 use raum_core::lab::parse;
 use raum_core::model::ModelHost;
 use raum_core::name::LabName;
-use raum_core::plan::Op;
+use raum_core::plan::{Op, Plan};
 use raum_core::state::State;
 
 const LAB: &str = "
@@ -113,6 +114,35 @@ impl Host for Liar {
         let mut outcomes = self.0.run(&honest).into_iter();
         stage.iter().map(|op| if lied(op) { Outcome::Done } else { outcomes.next().expect("an outcome") }).collect()
     }
+}
+
+/// Removes what it is about to be asked to remove a moment before, as the kernel does with the links of a namespace that
+/// somebody deleted.
+struct Faster(ModelHost);
+
+impl Host for Faster {
+    fn observe(&mut self, scope: &Scope) -> Result<State, ObserveError> {
+        self.0.observe(scope)
+    }
+
+    fn run(&mut self, stage: &[Op]) -> Vec<Outcome> {
+        if let Some(removal) = stage.iter().find(|op| matches!(op, Op::DelLink { .. })) {
+            assert_eq!(self.0.run(std::slice::from_ref(removal)), [Outcome::Done]);
+        }
+        self.0.run(stage)
+    }
+}
+
+#[test]
+fn what_somebody_else_removed_meanwhile_stops_nobody() {
+    let mut host = ModelHost::new();
+    reached(&mut host, &designed(LAB));
+    let wanted = designed(&LAB.replace("  web: { on: lan }\n", "").replace(", forward: [\"wan 2222 -> web:22\"]", ""));
+    let mut host = Faster(host);
+    let before = host.observe(&wanted.scope).expect("observed");
+    reach(&mut host, &wanted.scope, &before, &wanted.state, &never(), &mut |_, _, _| {}).expect("reached");
+    let after = host.observe(&wanted.scope).expect("observed");
+    assert_eq!(diff(&wanted.scope.lab, &after, &wanted.state).expect("no conflicts"), Plan::default());
 }
 
 #[test]
