@@ -293,7 +293,8 @@ fn it_can_be_stopped() {
             let endless = Ping { count: None, ..ping(NEAR[0]) };
             let summary = endless.run(&ns("left"), &stop, &mut |_| {
                 replies += 1;
-                stop.store(replies == 5, Ordering::Relaxed);
+                // several replies may come in one burst
+                stop.store(replies >= 5, Ordering::Relaxed);
             });
             let summary = summary.expect("a run");
             assert!(summary.received >= 5 && summary.lost() == 0, "{summary:?}");
