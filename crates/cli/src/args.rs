@@ -101,6 +101,8 @@ pub enum Command {
         #[arg(short = '6')]
         v6: bool,
     },
+    /// Examine this host: what would keep labs from working, and what helps; exit status 1 at a problem.
+    Doctor,
     /// Print the JSON Schema of the lab file.
     Schema,
     /// Print completions for a shell.

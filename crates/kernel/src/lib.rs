@@ -17,6 +17,7 @@ pub mod names_folder;
 pub mod namespace;
 pub mod nft;
 mod observe;
+pub mod probe;
 pub mod processes;
 pub mod route;
 mod run;

@@ -105,7 +105,8 @@ pub fn fresh() -> Result<OwnedFd, OpError> {
     on_a_thread(|| enter_fresh().and_then(|()| present()))
 }
 
-fn on_a_thread<T: Send>(act: impl FnOnce() -> Result<T, OpError> + Send) -> Result<T, OpError> {
+/// Does something that changes the calling thread, on one that ends with it.
+pub(crate) fn on_a_thread<T: Send>(act: impl FnOnce() -> Result<T, OpError> + Send) -> Result<T, OpError> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name("raum-namespace".to_owned())

@@ -2,6 +2,7 @@
 
 mod check;
 mod describe;
+mod doctor;
 mod down;
 mod generate;
 mod inside;
@@ -32,6 +33,7 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
             let v6 = (v4 || v6).then_some(v6);
             ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
         }
+        Command::Doctor => doctor::run(look),
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),
