@@ -21,5 +21,6 @@ pub mod nft;
 pub mod plan;
 pub mod problem;
 pub mod render;
+pub mod ruleset;
 pub mod state;
 pub mod view;

@@ -2,7 +2,7 @@
 //! that it is well-formed.
 
 use crate::message::{Answer, Answers};
-use crate::{address, link, nft, route, scene, survey};
+use crate::{address, link, nft, route, ruleset, scene, survey};
 
 /// Reads the bytes as messages, and each as everything that it could be. Nothing may panic; what is understood is counted.
 #[must_use]
@@ -19,7 +19,10 @@ fn decode_one(answer: &Answer<'_>) -> usize {
         route::decode(answer).is_some(),
         survey::decodes(answer),
     ];
-    found.into_iter().filter(|found| *found).count() + nft::understood(answer) + scene::understood(answer)
+    found.into_iter().filter(|found| *found).count()
+        + nft::understood(answer)
+        + scene::understood(answer)
+        + ruleset::understood(answer)
 }
 
 #[cfg(test)]

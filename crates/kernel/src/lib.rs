@@ -20,6 +20,7 @@ mod observe;
 pub mod probe;
 pub mod processes;
 pub mod route;
+pub mod ruleset;
 mod run;
 pub mod sandbox;
 pub mod scene;
