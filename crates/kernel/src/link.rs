@@ -40,6 +40,7 @@ const NETNSA_FD: u16 = 3;
 /// Leaves the counters out of answers: a third of the bytes.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFF_UP: u32 = 1;
+const IFF_RUNNING: u32 = 1 << 6;
 
 /// `lo` has this index in every namespace (`LOOPBACK_IFINDEX`).
 pub(crate) const LOOPBACK: u32 = 1;
@@ -55,6 +56,8 @@ pub struct LinkInfo {
     pub kind: String,
     /// `IFF_UP`.
     pub up: bool,
+    /// `IFF_RUNNING`: up, with a carrier, and the kernel has acted on both.
+    pub running: bool,
     /// Bytes.
     pub mtu: u32,
     /// The hardware address; zero where it has none of six bytes.
@@ -213,6 +216,11 @@ pub(crate) fn list(requests: &mut Requests) {
     requests.request(RTM_GETLINK, 0, &ifinfomsg(0, 0, 0)).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 }
 
+/// Asks for one link by its index.
+pub(crate) fn ask(requests: &mut Requests, index: u32) {
+    requests.request(RTM_GETLINK, 0, &ifinfomsg(index, 0, 0)).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+}
+
 /// Asks what number the socket's namespace has for another.
 pub(crate) fn get_nsid(requests: &mut Requests, ns: BorrowedFd<'_>) {
     requests.request(RTM_GETNSID, 0, &[0; 4]).attribute(NETNSA_FD, &ns.as_raw_fd().to_ne_bytes());
@@ -236,7 +244,9 @@ pub fn decode(answer: &Answer<'_>) -> Option<LinkInfo> {
     }
     let (header, attributes) = answer.split(16)?;
     let index = u32::try_from(i32_at(header, 4)?).ok()?;
-    let mut link = LinkInfo { index, up: u32_at(header, 8)? & IFF_UP != 0, ..LinkInfo::default() };
+    let flags = u32_at(header, 8)?;
+    let mut link =
+        LinkInfo { index, up: flags & IFF_UP != 0, running: flags & IFF_RUNNING != 0, ..LinkInfo::default() };
     for attribute in attributes {
         decode_attribute(&mut link, attribute);
     }

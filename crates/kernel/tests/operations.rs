@@ -9,6 +9,8 @@ use common::*;
 use raum_core::host::{Host, Outcome};
 use raum_core::plan::{AltnameChange, LinkChange, Op};
 use raum_core::state::{LinkKind, Owner, Route, RouteKind};
+use raum_kernel::message::Requests;
+use raum_kernel::socket::{Protocol, Socket};
 use raum_kernel::{Linux, sandbox};
 
 #[test]
@@ -34,6 +36,37 @@ fn a_namespace_appears_marked_and_with_lo_up_and_goes() {
         assert_eq!(fs::read_dir("/run/netns").unwrap().count(), 0);
         assert!(!fs::read_to_string("/proc/self/mountinfo").unwrap().contains("shop-n"));
         assert!(seen(&mut linux).is_bare());
+    });
+}
+
+/// A link that is up and has a carrier sends nothing until the kernel has acted on both.
+#[test]
+fn what_has_been_looked_at_carries_packets() {
+    sandbox::run(|| {
+        let mut linux = Linux::new().unwrap();
+        let names: Vec<String> = (0..60).map(|n| format!("shop-n{n}")).collect();
+        done(&mut linux, &names.iter().map(|name| add_ns(name)).collect::<Vec<_>>());
+        done(&mut linux, &[bridge("host", "lan")]);
+        let wires = names.iter().zip(0..).map(|(name, n)| veth(port(name, "lan", n), end(name, "eth0", n + 1000)));
+        done(&mut linux, &wires.collect::<Vec<_>>());
+        let up = LinkChange { up: Some(true), ..LinkChange::default() };
+        let set = |place: &str, name: &str| Op::SetLink { ns: ns(place), name: ifname(name), set: up.clone() };
+        let ups = names.iter().map(|name| set(name, "eth0")).chain([set("host", "lan")]);
+        done(&mut linux, &ups.collect::<Vec<_>>());
+        seen(&mut linux);
+        let at_rest = || {
+            let mut requests = Requests::new();
+            // RTM_GETLINK
+            requests.request(18, 0, &[0; 16]);
+            let reply = Socket::open(Protocol::Route).unwrap().dump(&mut requests).unwrap();
+            let flags = reply.answers().filter_map(|answer| answer.body.get(8..12)?.try_into().ok());
+            // IFF_UP without IFF_RUNNING
+            flags.map(u32::from_ne_bytes).filter(|flags| flags & 0x41 == 1).count()
+        };
+        assert_eq!(at_rest(), 0);
+        for name in &names {
+            assert_eq!(inside(name, at_rest), 0, "{name}");
+        }
     });
 }
 

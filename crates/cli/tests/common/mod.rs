@@ -13,17 +13,20 @@ use raum_core::name::NsId;
 
 pub const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 
-/// Each fact with where it was read. Not what changes by itself: neighbours, counters, numbers of interfaces.
+/// Each fact with where it was read. Not what changes by itself: neighbours, counters, numbers of interfaces, and link-local
+/// addresses, which come when the kernel finds the time.
 pub fn host_side() -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let host = raum_kernel::view::view(&NsId::Host).expect("the host's view");
     for mut interface in host.interfaces {
         interface.index = 0;
         interface.peer_index = None;
+        interface.addresses.retain(|address| !is_link_local(&address.to_string()));
         facts.insert(format!("interface {}", interface.name), format!("{interface:?}"));
     }
-    for (number, route) in host.routes.iter().enumerate() {
-        facts.insert(format!("route {number}"), route.to_string());
+    let routes = host.routes.iter().map(ToString::to_string).filter(|route| !is_link_local(route));
+    for (number, route) in routes.enumerate() {
+        facts.insert(format!("route {number}"), route);
     }
     for folder in ["net/ipv4/conf", "net/ipv6/conf", "net/bridge"] {
         read_all(&Path::new("/proc/sys").join(folder), &mut facts);
@@ -44,6 +47,10 @@ pub fn host_side() -> BTreeMap<String, String> {
         }
     }
     facts
+}
+
+fn is_link_local(text: &str) -> bool {
+    text.starts_with("fe80:")
 }
 
 fn read_all(path: &Path, facts: &mut BTreeMap<String, String>) {

@@ -45,6 +45,7 @@ pub(super) fn inside(
     let mut namespace = Namespace { loopback_up: false, ..Namespace::default() };
     let mut ends = Vec::new();
     let links = links(&mut space.route).map_err(of("interfaces"))?;
+    settle(&mut space.route, &links, group).map_err(of("interfaces"))?;
     space.indices.clear();
     let mut by_index: HashMap<u32, IfName> = HashMap::with_capacity(links.len());
     for info in &links {
@@ -88,6 +89,25 @@ pub(crate) fn links(socket: &mut Socket) -> Result<Vec<LinkInfo>, OpError> {
     let mut requests = Requests::new();
     link::list(&mut requests);
     Ok(socket.dump(&mut requests)?.answers().filter_map(|answer| link::decode(&answer)).collect())
+}
+
+/// Has the kernel act upon carriers that have just come. It does so in its own time (net/core/link_watch.c), and until then a
+/// link that is up sends nothing, and a bridge's port passes nothing on; on a busy machine that takes long enough to lose
+/// the first packets. Whoever asks for one link is answered after that (`linkwatch_sync_dev` in `rtnl_getlink`, since Linux
+/// 6.8; before, asking does no harm). Ports before their bridges, which have a carrier when a port has.
+fn settle(socket: &mut Socket, links: &[LinkInfo], group: u32) -> Result<(), OpError> {
+    let mut pending: Vec<&LinkInfo> =
+        links.iter().filter(|link| link.group == group && link.up && !link.running).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
+    pending.sort_by_key(|link| link.kind == "bridge");
+    let mut requests = Requests::new();
+    for link in pending {
+        link::ask(&mut requests, link.index);
+    }
+    // a link that is gone since needs no carrier
+    socket.ask(&mut requests).map(drop)
 }
 
 fn link_of(info: LinkInfo, owner: Owner, names: &HashMap<u32, IfName>) -> Link {
