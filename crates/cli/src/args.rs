@@ -28,6 +28,9 @@ pub enum Command {
         /// The lab file; `-` is standard input.
         #[arg(default_value = "raum.yaml")]
         file: PathBuf,
+        /// Where a firewall of others drops the lab's packets, add rules to it that let them pass; `down` removes them.
+        #[arg(long)]
+        with_foreign_rules: bool,
     },
     /// Remove everything of a lab, and put back what it changed on the host.
     Down {

@@ -11,6 +11,7 @@
 //! This crate opens no file, reads no clock, starts no process.
 #![forbid(unsafe_code)]
 
+pub mod beside;
 pub mod design;
 pub mod diff;
 pub mod host;

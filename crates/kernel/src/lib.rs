@@ -5,6 +5,7 @@
 //! its own. It knows no lab files and decides nothing: a plan comes in, outcomes go out. All of raum's `unsafe` is here.
 
 pub mod address;
+mod beside;
 mod directory;
 pub mod errno;
 pub mod fault;
@@ -31,5 +32,6 @@ mod sysctl;
 pub mod view;
 mod workers;
 
+pub use beside::Others;
 pub use linux::{Linux, OpenError};
 pub use survey::LabFound;

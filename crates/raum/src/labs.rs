@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use raum_core::beside::{Obstacle, openings};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
@@ -38,6 +39,8 @@ pub struct Prepared {
     pub before: State,
     /// From there to the wanted state.
     pub plan: Plan,
+    /// Whose rules are in the way of its packets; those that it opens are left out.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// What `down` did.
@@ -67,6 +70,7 @@ pub struct Found {
 pub struct Labs {
     host: Linux,
     place: Place,
+    foreign_rules: bool,
 }
 
 impl Labs {
@@ -76,7 +80,13 @@ impl Labs {
     /// [`Error::Kernel`]
     pub fn open() -> Result<Self, Error> {
         let host = Linux::new().map_err(|error| Error::Kernel(error.to_string()))?;
-        Ok(Self { host, place: Place::default() })
+        Ok(Self { host, place: Place::default(), foreign_rules: false })
+    }
+
+    /// Labs that are brought up from now on may open the rules of others where those are in the way, until they are taken
+    /// down or brought up without this.
+    pub fn open_foreign_rules(&mut self, yes: bool) {
+        self.foreign_rules = yes;
     }
 
     /// Where raum's own files are.
@@ -102,10 +112,18 @@ impl Labs {
             return Err(Error::Invalid(problems));
         }
         permission::check()?;
-        let design = design(&lab, &around);
+        let mut design = design(&lab, &around);
+        let mut obstacles = self.obstacles(&design.flows)?;
+        if self.foreign_rules {
+            let openings = openings(&obstacles);
+            if !openings.is_empty() {
+                design.state.entry(&NsId::Host).openings = openings;
+            }
+            obstacles.retain(|obstacle| obstacle.openings.is_empty());
+        }
         let before = self.host.observe(&design.scope)?;
         let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
-        Ok(Prepared { lab, file, design, before, plan })
+        Ok(Prepared { lab, file, design, before, plan, obstacles })
     }
 
     /// All checks of a lab against this host, and nothing else.
@@ -173,7 +191,8 @@ impl Labs {
         // prepared under the lock: what was seen is still so when it is acted on
         let prepared = self.prepare(lab, file)?;
         let name = prepared.lab.name.value.clone();
-        let record = Record::of(&prepared.lab, prepared.file.clone(), &prepared.design);
+        let mut record = Record::of(&prepared.lab, prepared.file.clone(), &prepared.design);
+        record.foreign_rules = self.foreign_rules;
         let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
         if !prepared.plan.is_empty() {
             let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
@@ -273,7 +292,13 @@ impl Labs {
             scope.sysctls.extend(content.sysctls.keys().map(|key| (ns.clone(), key.clone())));
         }
         let now = self.host.observe(&scope)?;
-        let plan = diff(lab, &now, &record.state).map_err(Error::Conflicts)?;
+        let mut target = record.state.clone();
+        if record.foreign_rules {
+            // what must be open depends on what others have closed meanwhile
+            let obstacles = self.obstacles(&record.flows)?;
+            target.entry(&NsId::Host).openings = openings(&obstacles);
+        }
+        let plan = diff(lab, &now, &target).map_err(Error::Conflicts)?;
         Ok((record, plan))
     }
 

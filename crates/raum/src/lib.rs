@@ -18,6 +18,7 @@
 //! Nothing here prints or exits, and the environment is not read but for the shell and the PATH of [`exec`].
 #![forbid(unsafe_code)]
 
+pub mod beside;
 pub mod doctor;
 pub mod error;
 pub mod exec;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use raum_core::beside::Flow;
 use raum_core::design::Design;
 use raum_core::lab::Lab;
 use raum_core::name::{LabName, NodeName, NsId};
@@ -31,6 +32,12 @@ pub struct Record {
     pub state: State,
     /// Each node's namespace and addresses.
     pub nodes: BTreeMap<NodeName, RecordedNode>,
+    /// What the host must let pass for it.
+    #[serde(default)]
+    pub flows: Vec<Flow>,
+    /// May it open the rules of others?
+    #[serde(default)]
+    pub foreign_rules: bool,
 }
 
 /// A node of a [`Record`].
@@ -60,7 +67,14 @@ impl Record {
         let nodes = design.nodes.iter().map(|(name, node)| {
             (name.clone(), RecordedNode { ns: node.ns.clone(), addresses: node.addresses.clone() })
         });
-        Self { lab: lab.name.value.clone(), file, state: design.state.clone(), nodes: nodes.collect() }
+        Self {
+            lab: lab.name.value.clone(),
+            file,
+            state: design.state.clone(),
+            nodes: nodes.collect(),
+            flows: design.flows.clone(),
+            foreign_rules: false,
+        }
     }
 
     /// Reads the record of a lab.

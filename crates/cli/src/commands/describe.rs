@@ -74,6 +74,8 @@ fn operation(op: &Op) -> String {
         Op::SetSysctl { ns, key, value } => format!("{tilde} {ns}: {key} = {value}"),
         Op::ReplaceTable { ns, table } => format!("{tilde} {ns}: rules, table {}", table.name),
         Op::DelTable { ns, name } => format!("{minus} {ns}: rules, table {name}"),
+        Op::AddOpening { opening, .. } => format!("{plus} rule of others: {opening}"),
+        Op::DelOpening { opening, .. } => format!("{minus} rule of others: {opening}"),
         Op::FlushFlows { ns, flows } => {
             let ports: Vec<String> = flows.iter().map(|(proto, port)| format!("{port}/{proto}")).collect();
             format!("{tilde} {ns}: forget flows to {}", ports.join(", "))

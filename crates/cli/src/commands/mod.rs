@@ -1,5 +1,6 @@
 //! One file per command; this one is the table of contents.
 
+mod beside;
 mod check;
 mod describe;
 mod doctor;
@@ -20,7 +21,7 @@ use crate::output::{Exit, Look};
 /// Runs what was typed.
 pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
     match args.command {
-        Command::Up { file } => up::run(&file, look),
+        Command::Up { file, with_foreign_rules } => up::run(&file, with_foreign_rules, look),
         Command::Down { what, all } => down::run(&what, all, look),
         Command::Plan { file, form } => plan::run(&file, form, look),
         Command::Check { file } => check::run(&file, look),

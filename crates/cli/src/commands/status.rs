@@ -1,11 +1,12 @@
 //! `raum status`: does the host still have what the last `up` made? Exit status 1 if not.
 
 use raum::Labs;
+use raum_core::beside::Obstacle;
 use raum_core::name::LabName;
 use raum_core::plan::Plan;
 use serde::Serialize;
 
-use super::describe;
+use super::{beside, describe};
 use crate::failure::Failure;
 use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
 
@@ -16,6 +17,9 @@ struct Report {
     as_wanted: bool,
     /// Nothing if it is not known what should be there.
     repair: Option<Plan>,
+    /// Whose rules drop packets of the lab.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    in_the_way: Vec<Obstacle>,
 }
 
 pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
@@ -36,7 +40,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             // the other labs are to be told too
             Err(error @ raum::Error::NoRecord(_)) if lab.is_none() => {
                 exit = Exit::Refused;
-                reports.push(Report { lab: name, as_wanted: false, repair: None });
+                reports.push(Report { lab: name, as_wanted: false, repair: None, in_the_way: Vec::new() });
                 if !look.json {
                     Failure::from(error).report(look);
                 }
@@ -44,6 +48,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             }
             drift => drift?,
         };
+        let in_the_way = labs.still_in_the_way(&record)?;
         if !plan.is_empty() {
             exit = Exit::Refused;
         }
@@ -51,13 +56,15 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             if plan.is_empty() {
                 answer(&format!("{} is {}\n", paint(STRONG, &name), paint(GOOD, "as it should be")));
             } else {
-                let again = record.file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+                let again = record.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
                 answer(&format!("{} {}; this would repair it:\n", paint(STRONG, &name), paint(BAD, "has changed")));
                 answer(&describe::plan(&plan, 40));
-                answer(&format!("  raum up {again}\n"));
+                let option = if record.foreign_rules { "--with-foreign-rules " } else { "" };
+                answer(&format!("  raum up {option}{again}\n"));
             }
+            answer(&beside::notes(&in_the_way, record.file.as_deref()));
         }
-        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: Some(plan) });
+        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: Some(plan), in_the_way });
     }
     if look.json {
         answer_json(&reports);

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use raum::Labs;
 use raum::labs::Prepared;
+use raum_core::beside::Obstacle;
 use raum_core::name::NsId;
 use raum_core::plan::Op;
 use serde::Serialize;
 
-use super::describe;
+use super::{beside, describe};
 use crate::failure::Failure;
 use crate::input::LabFile;
 use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, paint};
@@ -20,13 +21,16 @@ struct Report<'a> {
     lab: &'a str,
     changed: bool,
     operations: Vec<&'a Op>,
+    #[serde(skip_serializing_if = "<[Obstacle]>::is_empty")]
+    in_the_way: &'a [Obstacle],
 }
 
-pub fn run(file: &Path, look: Look) -> Result<Exit, Failure> {
+pub fn run(file: &Path, foreign_rules: bool, look: Look) -> Result<Exit, Failure> {
     let file = LabFile::read(file)?;
     let lab = file.parse()?;
     let stop = stop::on_signal()?;
     let mut labs = Labs::open()?;
+    labs.open_foreign_rules(foreign_rules);
     let result = labs.up(lab, file.path.clone(), &stop, &mut progress(look));
     wipe(look);
     let prepared = result.map_err(|error| match error {
@@ -38,9 +42,11 @@ pub fn run(file: &Path, look: Look) -> Result<Exit, Failure> {
             lab: prepared.lab.name.as_str(),
             changed: !prepared.plan.is_empty(),
             operations: prepared.plan.ops().collect(),
+            in_the_way: &prepared.obstacles,
         });
     } else {
         answer(&said(&prepared));
+        complain(&beside::notes(&prepared.obstacles, prepared.file.as_deref()));
     }
     Ok(Exit::Done)
 }

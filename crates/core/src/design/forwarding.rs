@@ -193,7 +193,7 @@ impl HostSysctls<'_> {
 
 /// The interfaces of the host with a default route of the family; without any, those with any route of it, for a
 /// published port on a network of its own.
-fn default_route_interfaces(around: &Surroundings, v6: bool) -> BTreeSet<IfName> {
+pub(super) fn default_route_interfaces(around: &Surroundings, v6: bool) -> BTreeSet<IfName> {
     let of_family = |(to, _): &&(IpNet, IfName)| to.addr().is_ipv6() == v6;
     let routes = || around.routes.iter().filter(of_family).filter(|(_, name)| name.as_str() != "lo");
     let default: BTreeSet<IfName> =
@@ -203,7 +203,7 @@ fn default_route_interfaces(around: &Surroundings, v6: bool) -> BTreeSet<IfName>
 
 /// Does the host pass packets on for this lab: for NAT, for a published port, between its switches, for a node that has a
 /// host end as its next hop, or because the file says so?
-fn host_routes(wiring: &Wiring<'_>) -> bool {
+pub(super) fn host_routes(wiring: &Wiring<'_>) -> bool {
     let host = wiring.lab.nodes.iter().find(|n| n.name.is_host());
     if let Some(said) = host.and_then(|h| h.forwarding.as_ref()) {
         return said.value;

@@ -9,6 +9,7 @@
 //! the same lab in the same surroundings gives the same state for ever, and a second design after `up` gives it again.
 
 pub(crate) mod addresses;
+mod flows;
 mod forwarding;
 mod hosts;
 pub(crate) mod links;
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use crate::beside::Flow;
 use crate::host::{Scope, Surroundings};
 use crate::lab::Lab;
 use crate::name::{LabName, NodeName, NsId};
@@ -37,6 +39,8 @@ pub struct Design {
     pub scope: Scope,
     /// Each node of the lab, and `host` where it has an address in the lab.
     pub nodes: BTreeMap<NodeName, DesignedNode>,
+    /// What the host must let pass for it.
+    pub flows: Vec<Flow>,
     /// hosts(5) for the inside of the lab's namespaces.
     pub hosts: String,
 }
@@ -66,7 +70,8 @@ pub fn design(lab: &Lab, around: &Surroundings) -> Design {
     rules::add(&wiring, was, &mut state);
     forwarding::restore(&lab.name, around, &mut state);
     let nodes = hosts::nodes(&wiring);
-    Design { scope: scope(&lab.name, &state), hosts: hosts::text(lab, &nodes), nodes, state }
+    let flows = flows::flows(&wiring, around);
+    Design { scope: scope(&lab.name, &state), flows, hosts: hosts::text(lab, &nodes), nodes, state }
 }
 
 /// What `down` leads to: no object at all, and those host sysctls put back that no other lab needs.

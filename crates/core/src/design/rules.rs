@@ -42,8 +42,23 @@ pub(super) struct Publication {
     pub(super) bridge: IfName,
     proto: Proto,
     ports: (u16, u16),
-    to: IpAddr,
+    pub(super) to: IpAddr,
     target: u16,
+}
+
+impl Publication {
+    /// The protocol, by its number.
+    pub(super) fn number(&self) -> u8 {
+        match self.proto {
+            Proto::Tcp => 6,
+            Proto::Udp => 17,
+        }
+    }
+
+    /// The first port that it leads to.
+    pub(super) fn target(&self) -> u16 {
+        self.target
+    }
 }
 
 /// Every published range of the lab, in each family that both the host's address and the node have.

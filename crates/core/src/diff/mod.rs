@@ -79,6 +79,8 @@ struct Stages {
     /// Tables, then the sysctls (a table remembers what its sysctls were, and filters before anything is forwarded), then
     /// flows that the old rules had decided about.
     rules: Vec<Op>,
+    /// Rules in chains of others.
+    openings: Vec<Op>,
     /// Bridges up, then the routes through them. Last of all: a bridge that is up floods each new port's multicast to all
     /// others, which at 1,000 ports costs 20 to 40 %.
     bridges_up: Vec<Op>,
@@ -97,6 +99,7 @@ impl Stages {
             ("links", self.links),
             ("addresses and routes", self.addresses),
             ("rules and sysctls", self.rules),
+            ("rules of others", self.openings),
             ("bridges up", self.bridges_up),
         ];
         let full = stages.into_iter().filter(|(_, ops)| !ops.is_empty());

@@ -14,6 +14,7 @@ use crate::state::{Owner, Sysctl};
 
 pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     let (present, wanted) = (place.present, place.wanted);
+    openings(place, stages);
     if present.table == wanted.table && present.sysctls == wanted.sysctls && !fate.touched.contains(place.id) {
         return;
     }
@@ -53,6 +54,17 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
         }
         (None, None) => stages.rules.extend(on.into_iter().map(set)),
     }
+}
+
+/// Rules in chains of others. The way through them is opened when the lab's own table filters already, and closed before it
+/// goes.
+fn openings(place: &Place<'_>, stages: &mut Stages) {
+    let (present, wanted) = (&place.present.openings, &place.wanted.openings);
+    let (ns, lab) = (place.id, place.lab);
+    let old = present.difference(wanted).cloned();
+    stages.old_rules.extend(old.map(|opening| Op::DelOpening { ns: ns.clone(), opening, lab: lab.clone() }));
+    let new = wanted.difference(present).cloned();
+    stages.openings.extend(new.map(|opening| Op::AddOpening { ns: ns.clone(), opening, lab: lab.clone() }));
 }
 
 fn remembered(table: Option<&Table>, key: &Sysctl) -> bool {

@@ -198,6 +198,14 @@ impl Room {
                 Ok(())
             }
             Op::DelTable { name, .. } => self.tables.remove(name).map(|_| ()).ok_or_else(|| enoent("")),
+            Op::AddOpening { opening, lab, .. } => {
+                self.openings.entry(lab.clone()).or_default().insert(opening.clone());
+                Ok(())
+            }
+            Op::DelOpening { opening, lab, .. } => {
+                self.openings.entry(lab.clone()).or_default().remove(opening);
+                Ok(())
+            }
             // flows are not modelled; none to forget is fine
             Op::FlushFlows { .. } => Ok(()),
             Op::AddNamespace { .. }

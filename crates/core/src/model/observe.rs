@@ -38,6 +38,7 @@ impl Kernel {
         for (_, key) in scope.sysctls.iter().filter(|(ns, key)| ns == id && room.has_sysctl(key)) {
             ns.sysctls.insert(key.clone(), room.sysctl(key));
         }
+        ns.openings = room.openings.get(&scope.lab).cloned().unwrap_or_default();
         if let Some(table) = room.tables.get(&format!("raum-{}", scope.lab)) {
             if table.lab == scope.lab {
                 ns.table = Some(table.clone());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use crate::beside::Opening;
 use crate::name::{IfName, LabName, Mac, NsId};
 use crate::nft::Table;
 use crate::state::{Route, Sysctl};
@@ -22,6 +23,8 @@ pub(super) struct Room {
     /// Those that have ever been written.
     pub sysctls: BTreeMap<Sysctl, String>,
     pub tables: BTreeMap<String, Table>,
+    /// In chains of others, which all are thought of as existing.
+    pub openings: BTreeMap<LabName, BTreeSet<Opening>>,
     pub promote_secondaries: bool,
 }
 
@@ -54,6 +57,7 @@ impl Room {
             routes: Vec::new(),
             sysctls: BTreeMap::new(),
             tables: BTreeMap::new(),
+            openings: BTreeMap::new(),
             promote_secondaries: false,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::beside::Opening;
 use crate::lab::Proto;
 use crate::name::{IfName, LabName, Mac, NsId, NsName};
 use crate::nft::Table;
@@ -138,6 +139,24 @@ pub enum Op {
         /// Its name, in family `inet`.
         name: String,
     },
+    /// Inserts a rule at the head of a foreign chain, with the lab's mark as comment.
+    AddOpening {
+        /// Where.
+        ns: NsId,
+        /// The rule.
+        opening: Opening,
+        /// The lab of the mark.
+        lab: LabName,
+    },
+    /// Removes that rule, found by its mark. None to remove is fine: its firewall may have written its rules anew meanwhile.
+    DelOpening {
+        /// Where.
+        ns: NsId,
+        /// The rule.
+        opening: Opening,
+        /// The lab of the mark.
+        lab: LabName,
+    },
     /// Forgets tracked flows to published ports, so that they follow the new rules at once. None to forget is fine.
     FlushFlows {
         /// Where.
@@ -239,6 +258,8 @@ impl Op {
             | Op::SetSysctl { ns, .. }
             | Op::ReplaceTable { ns, .. }
             | Op::DelTable { ns, .. }
+            | Op::AddOpening { ns, .. }
+            | Op::DelOpening { ns, .. }
             | Op::FlushFlows { ns, .. } => ns,
         }
     }

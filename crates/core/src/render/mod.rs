@@ -8,7 +8,7 @@ mod shell;
 
 use ipnet::IpNet;
 
-use crate::lab::Proto;
+use crate::lab::{Proto, mark};
 use crate::name::{IfName, NsId};
 use crate::plan::{Op, Plan};
 use crate::state::{Route, RouteKind};
@@ -48,6 +48,25 @@ pub fn command(op: &Op) -> Vec<String> {
             lines
         }
         Op::DelTable { ns, name } => vec![in_namespace(ns, "nft").words("delete table inet").value(name).line()],
+        Op::AddOpening { ns, opening, lab } => {
+            let insert = in_namespace(ns, "nft").words("insert rule").words(&opening.family.to_string());
+            let insert = insert.value(&opening.table).value(&opening.chain);
+            let comment = format!("{} comment \"{}\"", opening.words(), mark(lab));
+            vec![insert.value(comment).line()]
+        }
+        Op::DelOpening { ns, opening, lab } => {
+            // nft removes rules by their numbers alone
+            let nft = |words: &str| {
+                let nft = in_namespace(ns, "nft").words(words).words(&opening.family.to_string());
+                nft.value(&opening.table).value(&opening.chain)
+            };
+            let find = |text: String| Command::new("grep -F").value(text).line();
+            let way = if opening.out { "oifname" } else { "iifname" };
+            let rule = find(format!("{way} \"{}\" ", opening.interface));
+            let own = find(format!("comment \"{}\"", mark(lab)));
+            let (list, delete) = (nft("-a list chain").line(), nft("delete rule").words("handle").line());
+            vec![format!("{list} | {rule} | {own} | sed 's/.*# handle //' | xargs -rn1 {delete}")]
+        }
         Op::FlushFlows { ns, flows } => {
             let flush = |(proto, port): &(Proto, u16), family: &str| {
                 let conntrack = in_namespace(ns, "conntrack").words("-D -f").words(family);

@@ -620,6 +620,26 @@ fn matches(condition: &Condition, packet: &Packet) -> Answer {
             any.map(|any| any != *not)
         }
         Condition::Mark { mark, mask, not } => packet.mark.map(|known| (known & mask == *mark) != *not),
+        Condition::Icmp { v6, kind, codes, not } => {
+            if packet.proto.is_some_and(|known| known != if *v6 { 58 } else { 1 }) {
+                return Some(false);
+            }
+            let byte = |at: usize| packet.transport.get(at).copied().flatten().filter(|_| packet.proto.is_some());
+            let kind = kind.map_or(Some(true), |kind| byte(0).map(|known| known == kind));
+            let code =
+                if *codes == (0, 255) { Some(true) } else { byte(1).map(|known| (codes.0..=codes.1).contains(&known)) };
+            all([kind, code]).map(|same| same != *not)
+        }
+        Condition::Hops { v6, mode, hops } => {
+            let known = packet.network.get(if *v6 { 7 } else { 8 }).copied().flatten()?;
+            match mode {
+                0 => Some(known == *hops),
+                1 => Some(known != *hops),
+                2 => Some(known < *hops),
+                3 => Some(known > *hops),
+                _ => None,
+            }
+        }
         Condition::Set { .. } | Condition::Port { .. } => None,
     }
 }

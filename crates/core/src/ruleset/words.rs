@@ -638,6 +638,22 @@ fn xt_match(name: &str, revision: u32, info: &[u8]) -> String {
         Condition::Set { index, parts, not } => {
             words.push(format!("-m set {}--match-set #{index} {parts}", if not { "! " } else { "" }));
         }
+        Condition::Icmp { v6, kind, codes, not } => {
+            let (program, not) = (if v6 { "icmpv6" } else { "icmp" }, if not { "! " } else { "" });
+            let code = if codes == (0, 255) { String::new() } else { format!("/{}", codes.0) };
+            let kind = kind.map_or_else(|| "any".to_owned(), |kind| kind.to_string());
+            words.push(format!("-m {program} {not}--{program}-type {kind}{code}"));
+        }
+        Condition::Hops { v6, mode, hops } => {
+            let name = if v6 { "hl" } else { "ttl" };
+            let way = match mode {
+                0 | 1 => "eq",
+                2 => "lt",
+                _ => "gt",
+            };
+            let not = if mode == 1 { "! " } else { "" };
+            words.push(format!("-m {name} {not}--{name}-{way} {hops}"));
+        }
         Condition::Port { input, output, not } => {
             let not = if not { "! " } else { "" };
             for (option, name) in [("--physdev-in", input), ("--physdev-out", output)] {

@@ -67,6 +67,26 @@ pub enum Condition {
         /// Not in it.
         not: bool,
     },
+    /// `-p icmp --icmp-type`, `-p icmpv6 --icmpv6-type`.
+    Icmp {
+        /// ICMPv6.
+        v6: bool,
+        /// The type; None for any.
+        kind: Option<u8>,
+        /// The code: from, to.
+        codes: (u8, u8),
+        /// Not so.
+        not: bool,
+    },
+    /// `-m ttl`, `-m hl`: hops that are left, equal (0), not equal (1), less (2) or more (3) than this.
+    Hops {
+        /// Of IPv6.
+        v6: bool,
+        /// How they compare.
+        mode: u8,
+        /// With what.
+        hops: u8,
+    },
     /// `-m physdev`: the port of a bridge.
     Port {
         /// Where it came in.
@@ -146,6 +166,14 @@ pub fn condition(name: &str, revision: u32, info: &[u8]) -> Option<Condition> {
             let (state, status) = states(u32_at(info, 0)?)?;
             Some(Condition::Connection { state: Some((state, false)), status: None, more: status != 0 })
         }
+        // struct ipt_icmp and ip6t_icmp; 255 is any type of IPv4 alone
+        ("icmp" | "icmp6", 0) => Some(Condition::Icmp {
+            v6: name == "icmp6",
+            kind: u8_at(info, 0).filter(|kind| *kind != 255 || name == "icmp6"),
+            codes: (u8_at(info, 1)?, u8_at(info, 2)?),
+            not: u8_at(info, 3)? & 1 != 0,
+        }),
+        ("ttl" | "hl", 0) => Some(Condition::Hops { v6: name == "hl", mode: u8_at(info, 0)?, hops: u8_at(info, 1)? }),
         ("addrtype", 1) => {
             let (source, destination, flags) = (u16_at(info, 0)?, u16_at(info, 2)?, u32_at(info, 4)?);
             let asked = |types: u16, bit: u32| (types != 0).then_some((u32::from(types), flags & bit != 0));

@@ -20,6 +20,7 @@ pub use link::{Link, LinkKind};
 pub use route::{DEFAULT_METRIC_V6, Route, RouteKind};
 pub use sysctl::{Sysctl, SysctlError};
 
+use crate::beside::Opening;
 use crate::name::{IfName, NsId};
 use crate::nft::Table;
 
@@ -67,6 +68,9 @@ pub struct Namespace {
     /// The lab's nf_tables table in this namespace, if it has one.
     #[serde(default)]
     pub table: Option<Table>,
+    /// The lab's rules in chains of others, by their marks. Only on the host.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub openings: BTreeSet<Opening>,
     /// A table of the wanted name without the lab's mark.
     #[serde(default)]
     pub table_owner: Owner,
@@ -87,8 +91,10 @@ impl State {
     pub fn is_bare(&self) -> bool {
         self.namespaces.iter().all(|(id, ns)| {
             let foreign = ns.owner == Owner::Foreign;
-            let empty =
-                ns.links.values().all(|l| l.owner == Owner::Foreign) && ns.routes.is_empty() && ns.table.is_none();
+            let empty = ns.links.values().all(|l| l.owner == Owner::Foreign)
+                && ns.routes.is_empty()
+                && ns.table.is_none()
+                && ns.openings.is_empty();
             foreign || (*id == NsId::Host && empty)
         })
     }
@@ -104,6 +110,7 @@ impl Default for Namespace {
             routes: BTreeSet::new(),
             sysctls: BTreeMap::new(),
             table: None,
+            openings: BTreeSet::new(),
             table_owner: Owner::Lab,
         }
     }

@@ -45,6 +45,9 @@ fn write_namespace(f: &mut Formatter<'_>, id: &NsId, namespace: &Namespace) -> f
     if let Some(table) = &namespace.table {
         write_table(f, id, table, namespace.table_owner)?;
     }
+    for opening in &namespace.openings {
+        writeln!(f, "{id}: opening {opening}")?;
+    }
     Ok(())
 }
 

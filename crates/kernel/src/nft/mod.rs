@@ -5,12 +5,14 @@
 //! namespace that is meant.
 
 pub mod conntrack;
+mod opening;
 mod read;
 mod rule;
 mod set;
 mod wire;
 mod write;
 
+pub use opening::{close, labs_with_openings, open, openings};
 pub(crate) use read::understood;
 pub use read::{observe, observe_all};
 #[cfg(test)]
@@ -39,6 +41,7 @@ enum Message {
     GetChain = 4,
     NewRule = 6,
     GetRule = 7,
+    DelRule = 8,
     NewSet = 9,
     GetSet = 10,
     NewSetElem = 12,

@@ -6,6 +6,7 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
+use raum_core::beside::Opening;
 use raum_core::host::{ObserveError, OpError, Scope};
 use raum_core::lab::{link_group, mark};
 use raum_core::name::{DEFAULT_LAB, IfName, LabName, NsId, NsName};
@@ -163,8 +164,12 @@ fn look_at(
     Ok(Some((Some(space), Some(seen))))
 }
 
+/// The lab's table with its owner, and the lab's rules in other tables.
+type Rules = (Option<(Table, Owner)>, BTreeSet<Opening>);
+
 /// What is read from inside, by the thread that is there: sysctls, and the lab's table.
 struct Files {
+    openings: BTreeSet<Opening>,
     sysctls: BTreeMap<Sysctl, String>,
     table: Option<(Table, Owner)>,
 }
@@ -172,6 +177,7 @@ struct Files {
 impl Files {
     fn give_to(self, namespace: &mut Namespace) {
         namespace.sysctls = self.sysctls;
+        namespace.openings = self.openings;
         if let Some((table, owner)) = self.table {
             namespace.table = Some(table);
             namespace.table_owner = owner;
@@ -185,14 +191,21 @@ fn files(ns: &NsId, lab: &LabName, keys: &[&Sysctl]) -> Result<Files, ObserveErr
         let value = sysctl::read(key).map_err(|cause| error(format!("sysctls of {ns}"), cause))?;
         sysctls.extend(value.map(|value| ((*key).clone(), value)));
     }
-    let table = table(lab).map_err(|cause| error(format!("nf_tables of {ns}"), cause))?;
-    Ok(Files { sysctls, table })
+    let (table, openings) = rules(ns, lab).map_err(|cause| error(format!("nf_tables of {ns}"), cause))?;
+    Ok(Files { openings, sysctls, table })
 }
 
-fn table(lab: &LabName) -> Result<Option<(Table, Owner)>, OpError> {
+/// The lab's table, and, on the host, its rules in tables of others.
+fn rules(ns: &NsId, lab: &LabName) -> Result<Rules, OpError> {
     match Socket::open(Protocol::Netfilter) {
         // a kernel without it has no tables, and labs without rules work there
-        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(None),
-        socket => nft::observe(&mut socket?, lab),
+        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok((None, BTreeSet::new())),
+        socket => {
+            let mut socket = socket?;
+            let table = nft::observe(&mut socket, lab)?;
+            let on_host = *ns == NsId::Host;
+            let openings = if on_host { nft::openings(&mut socket, lab)? } else { BTreeSet::new() };
+            Ok((table, openings))
+        }
     }
 }

@@ -41,12 +41,24 @@ const TRIES: usize = 16;
 /// # Errors
 /// The kernel's refusal; EINTR if the rules change each time that they are read. A kernel without nf_tables has none.
 pub fn read(socket: &mut Socket) -> Result<Ruleset, OpError> {
+    read_tables(socket, |_| true)
+}
+
+/// As [`read`], without the tables of labs: a lab with ten thousand published ports costs nobody else anything.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_foreign(socket: &mut Socket) -> Result<Ruleset, OpError> {
+    read_tables(socket, |table| table.lab().is_none())
+}
+
+fn read_tables(socket: &mut Socket, choose: impl Fn(&Table) -> bool) -> Result<Ruleset, OpError> {
     for _ in 0..TRIES {
         let before = match generation(socket) {
             Err(error) if is_missing(&error) => return Ok(Ruleset::default()),
             before => before?,
         };
-        match read_once(socket) {
+        match read_once(socket, &choose) {
             // a set that was listed has gone
             Err(error) if error.errno == Errno::NOENT.raw_os_error() => continue,
             Err(error) if error.errno == Errno::INTR.raw_os_error() => continue,
@@ -83,10 +95,13 @@ fn generation(socket: &mut Socket) -> Result<Option<u32>, OpError> {
     Ok(reply.answers().filter_map(split).find_map(|(_, found)| found.find(1)?.be32()))
 }
 
-fn read_once(socket: &mut Socket) -> Result<Ruleset, OpError> {
+fn read_once(socket: &mut Socket, choose: &dyn Fn(&Table) -> bool) -> Result<Ruleset, OpError> {
     let mut ruleset = Ruleset::default();
     for (family, found) in dump(socket, GET_TABLE, 0, &[])?.answers().filter_map(split) {
-        ruleset.tables.extend(decode::table(family, found));
+        ruleset.tables.extend(decode::table(family, found).filter(choose));
+    }
+    if ruleset.tables.is_empty() {
+        return Ok(ruleset);
     }
     for (family, found) in dump(socket, GET_SET, 0, &[])?.answers().filter_map(split) {
         let Some(mut set) = decode::set(found) else { continue };

@@ -49,7 +49,15 @@ impl Report {
 
 /// Must the thread be in the namespace, because no socket is there for it yet or because it is a file?
 pub(super) fn needs_thread_inside(op: &Op) -> bool {
-    matches!(op, Op::SetSysctl { .. } | Op::ReplaceTable { .. } | Op::DelTable { .. } | Op::FlushFlows { .. })
+    matches!(
+        op,
+        Op::SetSysctl { .. }
+            | Op::ReplaceTable { .. }
+            | Op::DelTable { .. }
+            | Op::AddOpening { .. }
+            | Op::DelOpening { .. }
+            | Op::FlushFlows { .. }
+    )
 }
 
 /// Runs operations in order, until one fails. `inside` says that the calling thread is in the namespace, which those need
@@ -173,7 +181,12 @@ impl<'a> Batch<'a> {
                 let index = self.route_index(route)?;
                 route::delete(&mut self.requests, route, index);
             }
-            Op::SetSysctl { .. } | Op::ReplaceTable { .. } | Op::DelTable { .. } | Op::FlushFlows { .. } => {
+            Op::SetSysctl { .. }
+            | Op::ReplaceTable { .. }
+            | Op::DelTable { .. }
+            | Op::AddOpening { .. }
+            | Op::DelOpening { .. }
+            | Op::FlushFlows { .. } => {
                 return self.take_other(position, op);
             }
         }
@@ -193,6 +206,8 @@ impl<'a> Batch<'a> {
             Op::SetSysctl { key, value, .. } => sysctl::write(key, value)?,
             Op::ReplaceTable { table, .. } => nft::replace(self.netfilter()?, table)?,
             Op::DelTable { name, .. } => nft::delete(self.netfilter()?, name)?,
+            Op::AddOpening { opening, lab, .. } => nft::open(self.netfilter()?, opening, lab)?,
+            Op::DelOpening { opening, lab, .. } => nft::close(self.netfilter()?, opening, lab)?,
             Op::FlushFlows { flows, .. } => conntrack::flush(self.netfilter()?, flows)?,
             _ => {}
         }

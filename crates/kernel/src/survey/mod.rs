@@ -94,6 +94,11 @@ impl Linux {
         for table in tables.map_err(of("rules of the host"))? {
             found.entry(table.lab).or_default();
         }
+        let fd = Arc::clone(&self.host.fd);
+        let opened = namespace::in_namespace(&*fd, opened).and_then(|opened| opened);
+        for lab in opened.map_err(of("rules of the host"))? {
+            found.entry(lab).or_default();
+        }
         for lab in self.marks().map_err(of("the namespaces"))? {
             *found.entry(lab).or_default() += 1;
         }
@@ -195,6 +200,14 @@ fn marked_tables() -> Result<Vec<Table>, OpError> {
         // a kernel without it has no tables
         Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(Vec::new()),
         socket => nft::observe_all(&mut socket?),
+    }
+}
+
+/// Labs with rules in tables of others.
+fn opened() -> Result<BTreeSet<LabName>, OpError> {
+    match Socket::open(Protocol::Netfilter) {
+        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(BTreeSet::new()),
+        socket => nft::labs_with_openings(&mut socket?),
     }
 }
 

@@ -4,6 +4,7 @@
 //! nobody sees; nothing of the host is changed. What a limit or a setting means is decided by functions without effects,
 //! so that tests can show them hosts that cannot be built.
 
+mod firewalls;
 mod kernel;
 mod leftovers;
 mod limits;
@@ -42,6 +43,8 @@ pub enum Topic {
     Limits,
     /// Sysctls.
     Settings,
+    /// Rules of others.
+    Firewalls,
     /// `/run/netns` and `/run/raum`.
     Places,
     /// What crashed labs left.
@@ -99,6 +102,7 @@ impl fmt::Display for Topic {
             Topic::Kernel => "kernel",
             Topic::Limits => "limits",
             Topic::Settings => "settings",
+            Topic::Firewalls => "firewalls",
             Topic::Places => "places",
             Topic::Leftovers => "leftovers",
         })
@@ -115,6 +119,9 @@ pub fn examine(labs: &mut Labs) -> Vec<Finding> {
     }
     findings.extend(limits::examine());
     findings.extend(settings::examine());
+    if permitted {
+        findings.extend(firewalls::examine(labs));
+    }
     findings.extend(places::examine(labs.place()));
     if permitted {
         findings.extend(leftovers::examine(labs));

@@ -1,0 +1,39 @@
+//! What is said of other people's rules that are in a lab's way.
+
+use std::path::Path;
+
+use raum_core::beside::Obstacle;
+
+use crate::output::{CHANGED, STRONG, paint};
+
+/// Flows that are named, of each chain.
+const SHOWN: usize = 4;
+
+/// A note for each chain that drops the lab's packets, with the commands that open it.
+pub fn notes(obstacles: &[Obstacle], file: Option<&Path>) -> String {
+    let mut text = String::new();
+    for obstacle in obstacles {
+        let verb = if obstacle.certain { "drops" } else { "may drop" };
+        let firewall = obstacle.firewall.name();
+        let chain = paint(STRONG, &obstacle.chain);
+        let note = paint(CHANGED.bold(), "note");
+        text += &format!("{note}: {chain} ({firewall}: {}) {verb} packets of this lab:\n", obstacle.words);
+        for flow in obstacle.flows.iter().take(SHOWN) {
+            text += &format!("    {flow}\n");
+        }
+        if obstacle.flows.len() > SHOWN {
+            text += &format!("    and {} more\n", obstacle.flows.len() - SHOWN);
+        }
+        let verb = if obstacle.openings.is_empty() { "see" } else { "open it with" };
+        let verb = if obstacle.certain { "open it with" } else { verb };
+        text += &format!("  {verb}\n");
+        for command in &obstacle.commands {
+            text += &format!("    {command}\n");
+        }
+    }
+    if obstacles.iter().any(|obstacle| !obstacle.openings.is_empty()) {
+        let file = file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
+        text += &format!("  or let raum do it, until `raum down`:\n    raum up --with-foreign-rules {file}\n");
+    }
+    text
+}
