@@ -69,6 +69,21 @@ pub enum Command {
         #[arg(value_name = "LAB|NAMESPACE")]
         what: Option<String>,
     },
+    /// Draw a lab, from its file or as it is now, or everything on the host.
+    Graph {
+        /// A lab that is up, or a lab file (`-` is standard input), which need not be up. All labs if absent.
+        #[arg(value_name = "LAB|FILE")]
+        what: Option<String>,
+        /// Every network namespace of the machine, whoever made it.
+        #[arg(long, conflicts_with = "what")]
+        all: bool,
+        /// How; else by the name of the file that `-o` names, else `text`.
+        #[arg(short, long)]
+        format: Option<Drawing>,
+        /// Write it into a file.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Run a command inside a namespace, as `ip netns exec` does.
     Exec {
         /// The namespace: `shop-web`, or `web` where only one lab has it.
@@ -118,6 +133,19 @@ pub enum Command {
         /// The directory; it must exist.
         directory: PathBuf,
     },
+}
+
+/// Ways to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// For a slide or a page; light and dark.
+    Svg,
+    /// For Markdown on a forge.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+    /// For a terminal.
+    Text,
 }
 
 /// Forms of a plan.

@@ -19,6 +19,7 @@ pub mod lab;
 pub mod model;
 pub mod name;
 pub mod nft;
+pub mod picture;
 pub mod plan;
 pub mod problem;
 pub mod render;

@@ -24,6 +24,7 @@ pub mod error;
 pub mod exec;
 pub mod labs;
 pub mod permission;
+pub mod picture;
 pub mod ping;
 pub mod place;
 pub mod reach;

@@ -6,6 +6,7 @@ mod describe;
 mod doctor;
 mod down;
 mod generate;
+mod graph;
 mod inside;
 mod ls;
 mod ping;
@@ -28,6 +29,9 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Status { lab } => status::run(lab.as_deref(), look),
         Command::Ls => ls::run(look),
         Command::Show { what } => show::run(what.as_deref(), look),
+        Command::Graph { what, all, format, output } => {
+            graph::run(what.as_deref(), all, graph::How { format, output: output.as_deref() }, look)
+        }
         Command::Exec { namespace, command } => inside::exec(&namespace, command),
         Command::Shell { namespace } => inside::shell(&namespace),
         Command::Ping { from, to, count, interval, timeout, v4, v6 } => {

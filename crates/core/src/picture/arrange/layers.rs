@@ -1,0 +1,244 @@
+//! Layers: whatever leads out is on top, and each thing below that by which it is reached.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use dagre::graph::{Graph, GraphOptions};
+use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankAlign};
+
+use super::super::{Kind, Picture};
+use super::block::{Block, can_be_leaf};
+use super::boxes::Boxed;
+use super::{Drawing, route};
+
+/// Between two layers, for the wires.
+const LAYER_GAP: f64 = 56.0;
+/// Between boxes of a layer.
+const BOX_GAP: f64 = 30.0;
+
+/// A box or a block in a layer.
+#[derive(Debug, Clone)]
+pub(super) enum Shape {
+    Boxed(Boxed),
+    Block(Block),
+}
+
+/// One of them, with its place.
+#[derive(Debug, Clone)]
+pub(super) struct Placed {
+    pub(super) thing: usize,
+    pub(super) shape: Shape,
+    pub(super) x: f64,
+    pub(super) y: f64,
+}
+
+impl Placed {
+    pub(super) fn size(&self) -> (f64, f64) {
+        match &self.shape {
+            Shape::Boxed(boxed) => (boxed.width, boxed.height),
+            Shape::Block(block) => (block.width, block.height),
+        }
+    }
+}
+
+/// A wire between two of them, from the upper to the lower.
+#[derive(Debug, Clone)]
+pub(super) struct Edge {
+    pub(super) wire: usize,
+    pub(super) upper: usize,
+    pub(super) lower: usize,
+    /// Where it passes the layers between, from above.
+    pub(super) through: Vec<f64>,
+}
+
+/// What of the picture hangs together, each laid out for itself; what hangs on nothing is the last.
+pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
+    let on = picture.on_things();
+    let far = |(wire, side): (usize, usize)| picture.wires[wire].ends[1 - side].thing;
+    let is_switch = |thing: usize| picture.things[thing].kind == Kind::Switch;
+    let is_leaf = |thing: usize| {
+        can_be_leaf(picture.things[thing].kind)
+            && matches!(on[thing].as_slice(), [one] if is_switch(far(*one)) && far(*one) != thing)
+    };
+    let is_alone = |thing: usize| on[thing].is_empty() && can_be_leaf(picture.things[thing].kind);
+    let mut left: BTreeSet<usize> =
+        (0..picture.things.len()).filter(|thing| !is_leaf(*thing) && !is_alone(*thing)).collect();
+    let mut drawings = Vec::new();
+    while let Some(first) = left.first().copied() {
+        let mut members = vec![first];
+        left.remove(&first);
+        let mut next = 0;
+        while let Some(thing) = members.get(next).copied() {
+            next += 1;
+            let new: Vec<usize> = on[thing].iter().map(|end| far(*end)).filter(|far| left.remove(far)).collect();
+            members.extend(new);
+        }
+        members.sort_unstable();
+        let part = Part { picture, hues, on: &on, members };
+        drawings.push(part.draw(&is_leaf));
+    }
+    let alone: Vec<(usize, Option<(usize, usize)>)> =
+        (0..picture.things.len()).filter(|thing| is_alone(*thing)).map(|thing| (thing, None)).collect();
+    if !alone.is_empty() {
+        let block = Block::new(picture, None, &alone, 0);
+        let mut drawing = Drawing { width: block.width, height: block.height, ..Drawing::default() };
+        block.draw(picture, &mut drawing, (0.0, 0.0));
+        drawings.push(drawing);
+    }
+    drawings
+}
+
+struct Part<'p> {
+    picture: &'p Picture,
+    hues: &'p [Option<usize>],
+    on: &'p [Vec<(usize, usize)>],
+    /// Things that are boxes and blocks of their own.
+    members: Vec<usize>,
+}
+
+impl Part<'_> {
+    fn far(&self, (wire, side): (usize, usize)) -> usize {
+        self.picture.wires[wire].ends[1 - side].thing
+    }
+
+    fn draw(&self, is_leaf: &dyn Fn(usize) -> bool) -> Drawing {
+        let height = self.heights(is_leaf);
+        let is_above = |a: usize, b: usize| (height.get(&a), a) < (height.get(&b), b);
+        let mut edges = Vec::new();
+        let mut placed = Vec::new();
+        for (index, thing) in self.members.iter().copied().enumerate() {
+            let outer = self.on[thing].iter().filter(|end| !is_leaf(self.far(**end)) && self.far(**end) != thing);
+            let (up, down): (Vec<_>, Vec<_>) = outer.copied().partition(|end| is_above(self.far(*end), thing));
+            for end in &down {
+                let lower = self.members.binary_search(&self.far(*end)).unwrap_or_default();
+                edges.push(Edge { wire: end.0, upper: index, lower, through: Vec::new() });
+            }
+            let shape = if self.picture.things[thing].kind == Kind::Switch {
+                let mut leaves: Vec<_> = self.on[thing]
+                    .iter()
+                    .filter(|end| is_leaf(self.far(**end)))
+                    .map(|&(wire, side)| (self.far((wire, side)), Some((wire, 1 - side))))
+                    .collect();
+                leaves.sort_unstable();
+                Shape::Block(Block::new(self.picture, Some((thing, self.hues[thing])), &leaves, down.len()))
+            } else {
+                Shape::Boxed(Boxed::new(self.picture, thing, &up, &down))
+            };
+            placed.push(Placed { thing, shape, x: 0.0, y: 0.0 });
+        }
+        // where it makes no difference to dagre, things keep their order
+        edges.sort_by_key(|edge| (edge.upper, edge.lower, edge.wire));
+        lay_out(&mut placed, &mut edges);
+        route::draw(self.picture, self.hues, placed, &edges)
+    }
+
+    /// How many wires each member is away from that which leads out: what is outside, else the host, else where most of
+    /// the others' default routes lead to.
+    fn heights(&self, is_leaf: &dyn Fn(usize) -> bool) -> BTreeMap<usize, usize> {
+        let of_kind = |kind: Kind| self.members.iter().copied().find(|thing| self.picture.things[*thing].kind == kind);
+        let root = of_kind(Kind::Outside).or_else(|| of_kind(Kind::Host)).or_else(|| self.most_upstream());
+        let mut height = BTreeMap::new();
+        let mut queue = VecDeque::new();
+        if let Some(root) = root {
+            height.insert(root, 0);
+            queue.push_back(root);
+        }
+        while let Some(thing) = queue.pop_front() {
+            let next = height[&thing] + 1;
+            for end in &self.on[thing] {
+                let far = self.far(*end);
+                if !is_leaf(far) && !height.contains_key(&far) {
+                    height.insert(far, next);
+                    queue.push_back(far);
+                }
+            }
+        }
+        height
+    }
+
+    /// The member that most others reach by their ways out.
+    fn most_upstream(&self) -> Option<usize> {
+        // beyond that many it does not matter, and takes the square of them
+        const WORTH: usize = 300;
+        if self.members.len() > WORTH {
+            return self.members.first().copied();
+        }
+        let mut reached: BTreeMap<usize, usize> = BTreeMap::new();
+        for start in &self.members {
+            let mut seen = BTreeSet::from([*start]);
+            let mut queue = vec![*start];
+            while let Some(thing) = queue.pop() {
+                for end in &self.on[thing] {
+                    let far = self.far(*end);
+                    if self.leads_out(*end) && self.members.binary_search(&far).is_ok() && seen.insert(far) {
+                        queue.push(far);
+                        *reached.entry(far).or_default() += 1;
+                    }
+                }
+            }
+        }
+        // a chain begins at one of its ends
+        let inner = |thing: usize| {
+            let far: BTreeSet<usize> = self.on[thing].iter().map(|end| self.far(*end)).collect();
+            far.into_iter().filter(|far| self.members.binary_search(far).is_ok()).count()
+        };
+        let is_chain = self.members.iter().all(|thing| inner(*thing) <= 2);
+        let ends: Vec<usize> = self.members.iter().copied().filter(|thing| is_chain && inner(*thing) == 1).collect();
+        let worth = |thing: &usize| (reached.get(thing).copied().unwrap_or(0), std::cmp::Reverse(*thing));
+        let candidates = if ends.is_empty() { &self.members } else { &ends };
+        candidates.iter().copied().max_by_key(worth)
+    }
+
+    /// Is it the way out of what this end is on? From a switch to whoever is on it and has another way out, or none,
+    /// where the others go out by the switch.
+    fn leads_out(&self, (wire, side): (usize, usize)) -> bool {
+        let ends = &self.picture.wires[wire].ends;
+        let thing = ends[side].thing;
+        if self.picture.things[thing].kind != Kind::Switch {
+            return ends[side].way_out;
+        }
+        let others_do = || self.on[thing].iter().any(|(wire, side)| self.picture.wires[*wire].ends[1 - side].way_out);
+        !ends[1 - side].way_out && self.picture.things[ends[1 - side].thing].kind != Kind::Switch && others_do()
+    }
+}
+
+/// Gives each its place. All edges lead from above to below, so that there is no circle.
+fn lay_out(placed: &mut [Placed], edges: &mut [Edge]) {
+    let mut graph: Graph<NodeLabel, EdgeLabel> =
+        Graph::with_options(GraphOptions { directed: true, multigraph: true, compound: false });
+    for (index, item) in placed.iter().enumerate() {
+        let (width, height) = item.size();
+        graph.set_node(index.to_string(), Some(NodeLabel { width, height, ..NodeLabel::default() }));
+    }
+    for edge in edges.iter() {
+        let (upper, lower) = (edge.upper.to_string(), edge.lower.to_string());
+        graph.set_edge(upper, lower, Some(EdgeLabel::default()), Some(&edge.wire.to_string()));
+    }
+    let options = LayoutOptions {
+        nodesep: BOX_GAP,
+        edgesep: BOX_GAP,
+        // dagre doubles the layers, to have place for labels on wires
+        ranksep: LAYER_GAP,
+        rank_align: RankAlign::Top,
+        ..LayoutOptions::default()
+    };
+    dagre::layout(&mut graph, Some(options));
+    for (index, item) in placed.iter_mut().enumerate() {
+        let (width, height) = item.size();
+        let label = graph.node(&index.to_string());
+        let middle = label.and_then(|label| Some((label.x?, label.y?))).unwrap_or_default();
+        (item.x, item.y) = (middle.0 - width / 2.0, middle.1 - height / 2.0);
+    }
+    let tops = route::layers(placed);
+    for edge in edges {
+        let label = graph.edge(&edge.upper.to_string(), &edge.lower.to_string(), Some(&edge.wire.to_string()));
+        let points = label.map_or(&[][..], |label| label.points.as_slice());
+        let (from, to) = (placed[edge.upper].y, placed[edge.lower].y);
+        let between = tops.iter().filter(|(top, _)| *top > from + 1.0 && *top < to - 1.0);
+        edge.through = between
+            .map(|(top, bottom)| {
+                let inside = points.iter().find(|point| point.y >= top - 1.0 && point.y <= bottom + 1.0);
+                inside.map_or(placed[edge.lower].x, |point| point.x)
+            })
+            .collect();
+    }
+}
