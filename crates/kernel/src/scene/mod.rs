@@ -37,7 +37,8 @@ pub(crate) const AF_INET6: u8 = 10;
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 8;
 /// Namespaces that are open at once to get their numbers, and questions in one message.
-const AT_ONCE: usize = 128;
+/// Few enough that all answers are in the socket's buffer at once: a hundred links are not.
+const AT_ONCE: usize = 32;
 
 /// A namespace before anybody looked inside.
 struct Place {
