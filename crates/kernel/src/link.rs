@@ -216,11 +216,6 @@ pub(crate) fn list(requests: &mut Requests) {
     requests.request(RTM_GETLINK, 0, &ifinfomsg(0, 0, 0)).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 }
 
-/// Asks for one link by its index.
-pub(crate) fn ask(requests: &mut Requests, index: u32) {
-    requests.request(RTM_GETLINK, 0, &ifinfomsg(index, 0, 0)).u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-}
-
 /// Asks what number the socket's namespace has for another.
 pub(crate) fn get_nsid(requests: &mut Requests, ns: BorrowedFd<'_>) {
     requests.request(RTM_GETNSID, 0, &[0; 4]).attribute(NETNSA_FD, &ns.as_raw_fd().to_ne_bytes());

@@ -14,6 +14,10 @@ use crate::socket::{Reply, Socket};
 use crate::space::Space;
 use crate::{address, route};
 
+/// Questions for links in one message: each answer takes up to 4 KiB of the receive buffer of 208 KiB (`net.core.rmem_default`),
+/// and the kernel answers all of them before anybody can read one.
+const QUESTIONS: usize = 32;
+
 /// A namespace, and what is needed to find out which veth ends belong together.
 pub(super) struct Seen {
     pub namespace: Namespace,
@@ -102,12 +106,15 @@ fn settle(socket: &mut Socket, links: &[LinkInfo], group: u32) -> Result<(), OpE
         return Ok(());
     }
     pending.sort_by_key(|link| link.kind == "bridge");
-    let mut requests = Requests::new();
-    for link in pending {
-        link::ask(&mut requests, link.index);
+    for part in pending.chunks(QUESTIONS) {
+        let mut requests = Requests::new();
+        for link in part {
+            link::get_at(&mut requests, link.index, None);
+        }
+        // a link that is gone since needs no carrier
+        socket.ask(&mut requests)?;
     }
-    // a link that is gone since needs no carrier
-    socket.ask(&mut requests).map(drop)
+    Ok(())
 }
 
 fn link_of(info: LinkInfo, owner: Owner, names: &HashMap<u32, IfName>) -> Link {
