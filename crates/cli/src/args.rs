@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use raum_core::name::LabName;
 
 /// Networks of Linux network namespaces: built, changed, shown, tested and removed.
 #[derive(Debug, Parser)]
@@ -83,6 +84,18 @@ pub enum Command {
         /// Write it into a file.
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Write a lab file of namespaces that exist already, whoever made them.
+    Import {
+        /// Their names, as `raum graph --all` shows them.
+        #[arg(value_name = "NAMESPACE", required_unless_present = "all")]
+        namespaces: Vec<String>,
+        /// All that have a name or are a container's, and are no lab's.
+        #[arg(long, conflicts_with = "namespaces")]
+        all: bool,
+        /// The lab's name. `default` is the lab whose namespaces have bare names.
+        #[arg(long, default_value = "imported")]
+        lab: LabName,
     },
     /// Run a command inside a namespace, as `ip netns exec` does.
     Exec {

@@ -137,6 +137,7 @@ fn explain(error: &Error) -> String {
             &error.to_string(),
             Some("`raum up FILE` of its lab file compares and makes a new one; `raum down` works without"),
         ),
+        Error::NoNamespace(_) => lines(&error.to_string(), Some("`raum graph --all` shows them, with their names")),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
     }

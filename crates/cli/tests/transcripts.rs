@@ -117,4 +117,4 @@ macro_rules! transcripts {
     };
 }
 
-transcripts!(changing, damaged, doctor, first_steps, foreign, graph, inside, json, mistakes, refused, script);
+transcripts!(changing, damaged, doctor, first_steps, foreign, graph, import, inside, json, mistakes, refused, script);

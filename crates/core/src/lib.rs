@@ -15,6 +15,7 @@ pub mod beside;
 pub mod design;
 pub mod diff;
 pub mod host;
+pub mod import;
 pub mod lab;
 pub mod model;
 pub mod name;

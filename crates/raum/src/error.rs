@@ -51,6 +51,9 @@ pub enum Error {
     /// A lab is there by its marks, but what it should be is not known: raum's files are gone.
     #[error("lab `{0}` is up, but raum's record of it is gone")]
     NoRecord(LabName),
+    /// No such namespace.
+    #[error("there is no network namespace `{0}` on this host")]
+    NoNamespace(String),
     /// No such lab.
     #[error("no lab `{0}` is up on this host")]
     NoLab(String),

@@ -7,6 +7,7 @@ mod doctor;
 mod down;
 mod generate;
 mod graph;
+mod import;
 mod inside;
 mod ls;
 mod ping;
@@ -32,6 +33,7 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Graph { what, all, format, output } => {
             graph::run(what.as_deref(), all, graph::How { format, output: output.as_deref() }, look)
         }
+        Command::Import { namespaces, all: _, lab } => import::run(&lab, &namespaces, look),
         Command::Exec { namespace, command } => inside::exec(&namespace, command),
         Command::Shell { namespace } => inside::shell(&namespace),
         Command::Ping { from, to, count, interval, timeout, v4, v6 } => {

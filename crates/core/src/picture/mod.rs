@@ -24,7 +24,7 @@ pub use mermaid::mermaid;
 pub use scene::{Which, of_scene};
 pub use svg::svg;
 pub use text::{Glyphs, text};
-pub use wanted::of_design;
+pub use wanted::{as_scene, of_design};
 
 /// What is to be seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -7,12 +7,18 @@ use ipnet::IpNet;
 use super::{Picture, Which, of_scene};
 use crate::design::Design;
 use crate::name::{IfName, LabName, NsId};
-use crate::state::{LinkKind, Namespace};
-use crate::view::{Interface, MAIN, Other, Owner, Room, RouteEntry, Scene};
+use crate::state::{LinkKind, Namespace, RouteKind, Sysctl};
+use crate::view::{Forwards, Interface, MAIN, Other, Owner, Room, RouteEntry, Scene};
 
 /// The picture of a lab as its file says it.
 #[must_use]
 pub fn of_design(lab: &LabName, design: &Design) -> Picture {
+    of_scene(&as_scene(lab, design), Which::Lab(lab))
+}
+
+/// What somebody would see who looked at a lab that is up: its rooms, and of the host what is the lab's.
+#[must_use]
+pub fn as_scene(lab: &LabName, design: &Design) -> Scene {
     let mut numbers: BTreeMap<(&NsId, &IfName), u32> = BTreeMap::new();
     for (ns, content) in &design.state.namespaces {
         for (name, index) in content.links.keys().zip(2..) {
@@ -25,12 +31,19 @@ pub fn of_design(lab: &LabName, design: &Design) -> Picture {
         room.lab = Some(lab.clone());
         room.interfaces = content.links.keys().map(|name| interface(ns, name, content, &numbers)).collect();
         room.routes = content.routes.iter().map(route).collect();
+        let forwards = |key: &str| {
+            Sysctl::new(key).ok().and_then(|key| content.sysctls.get(&key)).is_some_and(|value| value == "1")
+        };
+        room.forwards = Some(Forwards {
+            v4: forwards("net/ipv4/conf/all/forwarding"),
+            v6: forwards("net/ipv6/conf/all/forwarding"),
+        });
         room.tables = content.table.iter().cloned().collect();
         room
     };
     let mut rooms: Vec<Room> = design.state.namespaces.iter().map(room).collect();
     rooms.sort_by_key(|room| room.owner != Owner::Host);
-    of_scene(&Scene { namespaces: rooms, missing: Vec::new() }, Which::Lab(lab))
+    Scene { namespaces: rooms, missing: Vec::new() }
 }
 
 fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(&NsId, &IfName), u32>) -> Interface {
@@ -69,7 +82,13 @@ fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(
 fn route(route: &crate::state::Route) -> RouteEntry {
     RouteEntry {
         to: route.to,
-        kind: "unicast".to_owned(),
+        kind: match route.kind {
+            RouteKind::Unicast => "unicast",
+            RouteKind::Blackhole => "blackhole",
+            RouteKind::Unreachable => "unreachable",
+            RouteKind::Prohibit => "prohibit",
+        }
+        .to_owned(),
         via: route.via,
         dev: route.dev.as_ref().map(ToString::to_string),
         source: None,

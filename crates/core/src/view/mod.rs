@@ -12,7 +12,7 @@ mod scene;
 
 pub use nat::{Action, Ports, Translation};
 pub use rule::PolicyRule;
-pub use scene::{Listener, Missing, Owner, Parts, Process, Room, Scene};
+pub use scene::{Forwards, Listener, Missing, Owner, Parts, Process, Room, Scene};
 
 use std::fmt;
 use std::net::IpAddr;

@@ -50,6 +50,9 @@ pub struct Room {
     /// Which table is asked for which packet; IPv4 first, in order of priority.
     #[serde(default)]
     pub rules: Vec<PolicyRule>,
+    /// Does it pass packets on? None if that was not asked for, or cannot be seen.
+    #[serde(default)]
+    pub forwards: Option<Forwards>,
     /// The ARP and ND tables, by interface and address; multicast and loopback entries left out.
     #[serde(default)]
     pub neighbours: Vec<Neighbour>,
@@ -82,6 +85,7 @@ impl Room {
             forwarding: Vec::new(),
             routes: Vec::new(),
             rules: Vec::new(),
+            forwards: None,
             neighbours: Vec::new(),
             tables: Vec::new(),
             nat: Vec::new(),
@@ -151,6 +155,15 @@ impl fmt::Display for Owner {
 /// Twelve characters of a container's id, as its tools print it.
 fn short(id: &str) -> &str {
     if id.len() == 64 { id.get(..12).unwrap_or(id) } else { id }
+}
+
+/// Whether a namespace passes packets on (`net.ipv4.conf.all.forwarding` and that of IPv6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forwards {
+    /// IPv4.
+    pub v4: bool,
+    /// IPv6.
+    pub v6: bool,
 }
 
 /// A process.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::lab::mark;
 use raum_core::name::LabName;
+use raum_core::ruleset::translations;
 use raum_core::view::{Listener, Missing, Owner, Parts, Room, Scene};
 use rustix::fs::fstat;
 use rustix::io::Errno;
@@ -281,6 +282,10 @@ impl Eye {
                 Ok(rules) => room.rules = rules,
                 Err(error) => tell("routing rules", &error),
             }
+            match route::forwards(socket) {
+                Ok(forwards) => room.forwards = Some(forwards),
+                Err(error) => tell("forwarding", &error),
+            }
         }
         if parts.neighbours {
             match neighbour::list(socket, names) {
@@ -295,8 +300,15 @@ impl Eye {
             }
         }
         if parts.nat {
-            match Socket::open(Protocol::Netfilter).and_then(|mut socket| nft::observe_all(&mut socket)) {
-                Ok(tables) => room.tables = tables,
+            let read = Socket::open(Protocol::Netfilter).and_then(|mut socket| {
+                let tables = nft::observe_all(&mut socket)?;
+                Ok((tables, crate::ruleset::read(&mut socket)?))
+            });
+            match read {
+                Ok((tables, ruleset)) => {
+                    room.tables = tables;
+                    room.nat = translations(&ruleset);
+                }
                 // a kernel without nf_tables has no rules
                 Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => {}
                 Err(error) => tell("NAT rules", &error),

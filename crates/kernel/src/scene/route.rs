@@ -6,14 +6,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use raum_core::host::OpError;
-use raum_core::view::{Hop, MAIN, PolicyRule, RouteEntry};
+use raum_core::view::{Forwards, Hop, MAIN, PolicyRule, RouteEntry};
 
 use super::{AF_INET, AF_INET6, dump, harmless, ip};
-use crate::message::{Answer, Attribute, Attributes, u16_at, u32_at};
+use crate::message::{Answer, Attribute, Attributes, Requests, u16_at, u32_at};
 use crate::socket::Socket;
 
 const RTM_GETROUTE: u16 = 26;
 const RTM_GETRULE: u16 = 34;
+const RTM_GETNETCONF: u16 = 82;
+const NETCONFA_IFINDEX: u16 = 1;
+const NETCONFA_FORWARDING: u16 = 2;
+const NETCONFA_IFINDEX_ALL: i32 = -1;
 const RT_TABLE_MAIN: u32 = 254;
 /// An entry of a cache.
 const RTM_F_CLONED: u32 = 0x200;
@@ -43,6 +47,30 @@ pub(crate) fn list(socket: &mut Socket, names: &Names, all: bool) -> Result<Vec<
         }
     }
     Ok(routes)
+}
+
+/// Asks whether packets are passed on: `conf/all/forwarding` of each family (include/uapi/linux/netconf.h).
+///
+/// # Errors
+/// The kernel's refusal.
+pub(super) fn forwards(socket: &mut Socket) -> Result<Forwards, OpError> {
+    let mut on = |family: u8| {
+        let mut requests = Requests::new();
+        requests
+            .request(RTM_GETNETCONF, 0, &[family, 0, 0, 0])
+            .attribute(NETCONFA_IFINDEX, &NETCONFA_IFINDEX_ALL.to_ne_bytes());
+        let (reply, outcomes) = socket.ask(&mut requests)?;
+        outcomes.into_iter().collect::<Result<(), OpError>>()?;
+        let told = reply.answers().filter_map(|answer| answer.split(4)?.1.find(NETCONFA_FORWARDING)?.i32()).next();
+        Ok(told == Some(1))
+    };
+    let v4 = on(AF_INET)?;
+    let v6 = match on(AF_INET6) {
+        // a kernel without IPv6
+        Err(error) if ["EOPNOTSUPP", "EAFNOSUPPORT", "EINVAL"].contains(&error.code) => false,
+        asked => asked?,
+    };
+    Ok(Forwards { v4, v6 })
 }
 
 /// Lists the rules.

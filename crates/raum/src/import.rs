@@ -1,0 +1,30 @@
+//! Lab files out of namespaces that exist already. What can be said in one is [`raum_core::import`]'s business.
+
+use raum_core::import::{Import, import};
+use raum_core::name::LabName;
+use raum_core::view::{Owner, Parts, Room};
+
+use crate::error::Error;
+
+/// What is to be known of a namespace to import it.
+const KNOWN: Parts = Parts { addresses: true, routes: true, nat: true, processes: true, ..Parts::LINKS };
+
+/// Imports the namespaces of these names; without any, all that are no lab's.
+///
+/// # Errors
+/// [`Error::NoNamespace`] for a name that nobody has; [`Error::Observe`].
+pub fn of_host(lab: &LabName, names: &[String]) -> Result<Import, Error> {
+    let scene = raum_kernel::scene::look(KNOWN, |_| true)?;
+    let has = |name: &str| scene.namespaces.iter().any(|room| room.namespace == name && room.owner != Owner::Host);
+    if let Some(unknown) = names.iter().find(|name| !has(name)) {
+        return Err(Error::NoNamespace(unknown.clone()));
+    }
+    // without names: what somebody gave a name to, or a container has; not every sandbox of a service
+    let is_somebodys = |room: &Room| {
+        matches!(room.owner, Owner::Named | Owner::Docker(_) | Owner::Podman(_) | Owner::Container(_) | Owner::File)
+    };
+    Ok(import(&scene, lab, |room| match names {
+        [] => is_somebodys(room),
+        names => names.contains(&room.namespace),
+    }))
+}

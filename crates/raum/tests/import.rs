@@ -1,0 +1,196 @@
+//! A network that others made is imported, removed, and brought up by raum: the same is there again.
+//!
+//! The same is: namespaces, interfaces with their names, kinds, states, MTUs and addresses, who is at the other end, routes
+//! of the main table that somebody made, forwarding. Not the same may be what raum chooses: hardware addresses, and the
+//! names of bridge ports. In the lab `default` namespaces and bridges keep their names.
+
+#[path = "../../kernel/tests/bare/mod.rs"]
+mod bare;
+
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use raum::Labs;
+use raum_core::name::LabName;
+use raum_core::view::{Interface, Owner, Parts, Room, Scene};
+use raum_kernel::namespace::present;
+use raum_kernel::{sandbox, scene};
+
+/// The host and whatever has a name under this test's own /run/netns.
+fn look() -> Scene {
+    let ours = |room: &Room| room.owner == Owner::Host || room.paths.iter().any(|path| path.starts_with("/run/netns/"));
+    scene::look(Parts::ALL, ours).expect("a scene")
+}
+
+/// Who is at the other end: an interface, or the bridge that it is a port of.
+fn far(scene: &Scene, interface: &Interface) -> Option<String> {
+    let peer = interface.peer.as_ref()?;
+    let room = scene.namespaces.iter().find(|room| Some(&room.namespace) == peer.namespace.as_ref())?;
+    let far = room.interfaces.iter().find(|far| far.index == peer.index)?;
+    Some(format!("{} {}", room.namespace, far.master.as_ref().unwrap_or(&far.name)))
+}
+
+fn facts(scene: &Scene) -> BTreeSet<String> {
+    let mut facts = BTreeSet::new();
+    for room in &scene.namespaces {
+        let ns = &room.namespace;
+        for interface in room.interfaces.iter().filter(|interface| interface.name != "lo" && interface.master.is_none())
+        {
+            let Interface { name, kind, up, mtu, .. } = interface;
+            let mut addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+            addresses.retain(|address| !address.starts_with("fe80:"));
+            addresses.sort();
+            let far = far(scene, interface).unwrap_or_default();
+            facts.insert(format!("{ns} {name} {kind} up {up} mtu {mtu} {addresses:?} to {far}"));
+        }
+        for route in room.routes.iter().filter(|route| route.table == "main" && route.protocol != "kernel") {
+            let via = route.via.map(|via| via.to_string()).unwrap_or_default();
+            facts.insert(format!("{ns} {} {} via {via} dev {:?}", route.kind, route.to, route.dev));
+        }
+        if room.owner != Owner::Host {
+            facts.insert(format!("{ns} forwards {:?}", room.forwards.map(|forwards| forwards.v4)));
+        }
+    }
+    facts
+}
+
+/// A default route, of `RTPROT_STATIC`.
+fn default_route(ns: &OwnedFd, index: u32, via: [u8; 4]) {
+    bare::tell(ns, |requests| {
+        let header = [2, 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
+        requests.request(24, 0x600, &header).attribute(5, &via).u32(4, index);
+    });
+}
+
+fn remove_link(ns: &OwnedFd, index: u32) {
+    bare::tell(ns, |requests| {
+        let mut header = [0; 16];
+        header[4..8].copy_from_slice(&index.to_ne_bytes());
+        requests.request(17, 0, &header);
+    });
+}
+
+fn remove(names: &[&str]) {
+    for name in names {
+        let path = format!("/run/netns/{name}");
+        rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).expect("a mount");
+        std::fs::remove_file(path).expect("a file");
+    }
+}
+
+/// Waits until the kernel has taken away what was in namespaces that are gone, which it does when it likes.
+fn wait_until_gone(interface: &str) {
+    for _ in 0..500 {
+        let scene = scene::look(Parts::LINKS, |room| room.owner == Owner::Host).expect("a scene");
+        if scene.namespaces[0].interface(interface).is_none() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{interface} is still there");
+}
+
+fn up(text: &str) -> Labs {
+    let name: LabName = "default".parse().expect("a name");
+    let lab = raum_core::lab::parse(text, &name).unwrap_or_else(|problems| panic!("{problems:?}\n{text}"));
+    let mut labs = Labs::open().expect("the kernel");
+    labs.up(lab, None, &AtomicBool::new(false), &mut |_, _, _| {}).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    labs
+}
+
+/// What is there, as a lab file.
+fn imported(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let import = raum::import::of_host(&"default".parse().expect("a name"), &names).expect("an import");
+    assert!(import.notes.is_empty(), "{import}");
+    import.to_string()
+}
+
+#[test]
+fn what_was_made_by_bare_messages_comes_back() {
+    sandbox::run(|| {
+        let host = present().expect("here");
+        let rooms: Vec<OwnedFd> = ["red", "blue", "far"].map(|name| bare::bound(&format!("/run/netns/{name}"))).into();
+        let [red, blue, far] = &rooms[..] else { unreachable!("three") };
+        bare::bridge(&host, "br0", 40);
+        bare::address(&host, 40, [172, 20, 0, 1], 24);
+        for (room, port, number) in [(red, "vred", 2), (blue, "vblue", 3)] {
+            bare::up(room, 1);
+            bare::wire((&host, port, 40 + number), (room, "eth0", 10));
+            bare::enslave(&host, 40 + number, 40);
+            let last = u8::try_from(number).expect("small");
+            bare::address(room, 10, [172, 20, 0, last], 24);
+            default_route(room, 10, [172, 20, 0, 1]);
+        }
+        bare::up(far, 1);
+        bare::wire((blue, "x", 20), (far, "wan", 21));
+        bare::address(blue, 20, [10, 9, 0, 1], 30);
+        bare::address(far, 21, [10, 9, 0, 2], 30);
+        default_route(far, 21, [10, 9, 0, 1]);
+        let before = facts(&look());
+        let text = imported(&["red", "blue", "far"]);
+        drop(rooms);
+        remove(&["red", "blue", "far"]);
+        remove_link(&host, 40);
+        wait_until_gone("vred");
+        wait_until_gone("vblue");
+        up(&text);
+        let after = facts(&look());
+        let lost: Vec<_> = before.difference(&after).collect();
+        let new: Vec<_> = after.difference(&before).collect();
+        assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
+    });
+}
+
+/// As people type it.
+const CLASSIC: &str = "
+set -e
+ip netns add red; ip netns add blue; ip netns add router
+ip link add br0 type bridge
+ip addr add 172.21.0.1/24 dev br0
+ip link set br0 up
+for n in red blue; do
+  ip -n $n link set lo up
+  ip link add v$n type veth peer name eth0
+  ip link set eth0 netns $n
+  ip link set v$n master br0 up
+  ip -n $n link set eth0 up
+done
+ip -n red addr add 172.21.0.2/24 dev eth0
+ip -n red route add default via 172.21.0.1
+ip -n red route add blackhole 10.66.0.0/16
+ip -n blue addr add 172.21.0.3/24 dev eth0
+ip -n blue route add default via 172.21.0.1
+ip -n router link set lo up
+ip -n blue link add toward type veth peer name wan netns router
+ip -n blue link set toward mtu 1400 up
+ip -n router link set wan mtu 1400 up
+ip -n blue addr add 10.9.0.1/30 dev toward
+ip -n router addr add 10.9.0.2/30 dev wan
+ip -n router route add 172.21.0.0/24 via 10.9.0.1
+ip -n router route add 192.0.2.0/24 via 10.9.0.1 metric 50
+";
+
+#[test]
+fn what_was_made_by_the_classic_commands_comes_back() {
+    if Command::new("ip").arg("-V").output().is_err() {
+        return;
+    }
+    sandbox::run(|| {
+        let done = Command::new("sh").args(["-c", CLASSIC]).output().expect("a shell");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let before = facts(&look());
+        let text = imported(&["red", "blue", "router"]);
+        let gone = "for n in red blue router; do ip netns del $n; done; ip link del br0";
+        assert!(Command::new("sh").args(["-c", gone]).status().expect("a shell").success());
+        wait_until_gone("vred");
+        wait_until_gone("vblue");
+        up(&text);
+        let after = facts(&look());
+        let lost: Vec<_> = before.difference(&after).collect();
+        let new: Vec<_> = after.difference(&before).collect();
+        assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
+    });
+}
