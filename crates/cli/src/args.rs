@@ -50,6 +50,9 @@ pub enum Command {
         /// Print it as a runnable shell script of `ip`, `nft` and `sysctl` commands.
         #[arg(long = "as", value_name = "FORM")]
         form: Option<Form>,
+        /// As `up --with-foreign-rules` would.
+        #[arg(long)]
+        with_foreign_rules: bool,
     },
     /// Read and check a lab file alone; every problem of it at once.
     Check {

@@ -316,3 +316,65 @@ fn strict_and_loose_source_checks_are_no_obstacle() {
         }
     });
 }
+
+/// Two ways between the same two: what goes by one is answered by the other.
+const TWO_WAYS: &str = "
+lab: ways
+namespaces:
+  a: { routes: [\"10.9.9.9/32 via 10.0.1.2\"] }
+  b: { routes: [\"10.8.8.8/32 via 10.0.2.1\"] }
+links:
+  - ends: [a 10.0.1.1/24, b 10.0.1.2/24]
+  - ends: [a 10.0.2.1/24, b 10.0.2.2/24]
+  - ends: [host 10.0.3.1/24, a 10.0.3.2/24]
+";
+
+#[test]
+fn a_strict_host_makes_no_strict_lab() {
+    sandbox::run(|| {
+        sandbox::loopback_up().expect("lo");
+        // new namespaces inherit these from the machine's first one, which is the host for most
+        for interface in ["all", "default"] {
+            fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter"), "1").expect("a sysctl");
+        }
+        fs::write("/run/ways.yaml", TWO_WAYS).expect("a lab file");
+        let (fine, said) = raum(&["up", "/run/ways.yaml"]);
+        assert!(fine, "{said}");
+        let read = |interface: &str| {
+            fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{interface}/rp_filter")).expect("a sysctl")
+        };
+        for ns in ["ways-a", "ways-b"] {
+            assert_eq!(within(ns, || ["all", "eth0", "eth1"].map(read)), ["0\n"; 3]);
+        }
+        assert_eq!([read("all"), read("ways-a-eth2")], ["1\n", "2\n"]);
+        // they are wanted so, whatever was inherited
+        within("ways-b", || fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").expect("a sysctl"));
+        let (fine, said) = raum(&["status", "ways"]);
+        assert!(!fine && said.contains("ways-b: net/ipv4/conf/all/rp_filter = 0"), "{said}");
+        assert!(raum(&["up", "/run/ways.yaml"]).0);
+        let add = |ns: &str, address: &str| raum_core::plan::Op::AddAddress {
+            ns: ns.parse().expect("a name"),
+            link: raum_core::name::IfName::new("eth0").expect("a name"),
+            address: address.parse().expect("an address"),
+        };
+        let ops = [add("ways-a", "10.8.8.8/32"), add("ways-b", "10.9.9.9/32")];
+        common::world::done(&mut raum_kernel::Linux::new().expect("the kernel"), &ops);
+        let echo = || {
+            let socket = |at: &str| {
+                let socket = std::net::UdpSocket::bind(at).expect("a socket");
+                socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                socket
+            };
+            let (a, b) = (within("ways-a", || socket("10.8.8.8:7")), within("ways-b", || socket("10.9.9.9:7")));
+            let mut buffer = [0; 4];
+            a.send_to(b"ping", "10.9.9.9:7").expect("sent");
+            let (_, from) = b.recv_from(&mut buffer).expect("it comes in by the one way");
+            b.send_to(b"pong", from).expect("sent");
+            a.recv_from(&mut buffer).expect("and is answered by the other");
+            buffer
+        };
+        assert_eq!(&echo(), b"pong");
+        assert!(raum(&["down", "ways"]).0);
+        assert_eq!(read("all"), "1\n");
+    });
+}

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use raum_core::beside::Opening;
 use raum_core::diff::{Conflict, diff};
 use raum_core::lab::{Proto, link_group, mark};
 use raum_core::name::{IfName, LabName, Mac, NsId};
 use raum_core::nft::{PortKey, PortMap, Table};
 use raum_core::plan::{LinkChange, Op, Plan};
+use raum_core::render::command;
+use raum_core::ruleset::Family;
 use raum_core::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
 fn lab() -> LabName {
@@ -233,4 +236,27 @@ fn flows_are_flushed_for_udp_ports_that_lead_elsewhere() {
         _ => None,
     });
     assert_eq!(flows.collect::<Vec<_>>(), [vec![(Proto::Udp, 54), (Proto::Udp, 55)]]);
+}
+
+#[test]
+fn the_rules_of_others_are_opened_behind_the_labs_own_filter_and_closed_before_it_goes() {
+    let opening = Opening {
+        family: Family::Ip,
+        table: "filter".to_owned(),
+        chain: "DOCKER-USER".to_owned(),
+        interface: "shop-lan".parse().unwrap(),
+        out: false,
+    };
+    let mut up = State::default();
+    up.entry(&NsId::Host).table = Some(table());
+    up.entry(&NsId::Host).openings.insert(opening);
+    let (there, back) = (plan(&State::default(), &up), plan(&up, &State::default()));
+    let words = |plan: &Plan| plan.ops().map(|op| command(op).remove(0)).collect::<Vec<_>>();
+    assert_eq!(
+        words(&there)[1..],
+        [r#"nft insert rule ip filter DOCKER-USER 'iifname "shop-lan" counter accept comment "raum:shop"'"#]
+    );
+    assert!(matches!(there.ops().next(), Some(Op::ReplaceTable { .. })), "{there:?}");
+    let back: Vec<_> = back.ops().collect();
+    assert!(matches!(back[..], [Op::DelOpening { .. }, Op::DelTable { .. }]), "{back:?}");
 }

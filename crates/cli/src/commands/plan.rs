@@ -10,10 +10,12 @@ use crate::failure::Failure;
 use crate::input::LabFile;
 use crate::output::{Exit, Look, STRONG, answer, answer_json, paint};
 
-pub fn run(file: &Path, form: Option<Form>, look: Look) -> Result<Exit, Failure> {
+pub fn run(file: &Path, form: Option<Form>, foreign_rules: bool, look: Look) -> Result<Exit, Failure> {
     let file = LabFile::read(file)?;
     let lab = file.parse()?;
-    let prepared = Labs::open()?.prepare(lab, file.path.clone()).map_err(|error| match error {
+    let mut labs = Labs::open()?;
+    labs.open_foreign_rules(foreign_rules);
+    let prepared = labs.prepare(lab, file.path.clone()).map_err(|error| match error {
         raum::Error::Invalid(problems) => file.invalid(problems),
         other => other.into(),
     })?;

@@ -31,6 +31,10 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             let value = if forwards { "1" } else { "0" };
             let sysctls = &mut state.entry(&NsId::of(&wiring.lab.name, &node.name)).sysctls;
             sysctls.extend(all_forwarding(false).map(|key| (key, value.to_owned())));
+            if is_strict(around) {
+                // inherited in the same way, and what comes in by another interface than its answer goes out by is dropped
+                sysctls.extend(rp_filters().map(|key| (key, "0".to_owned())));
+            }
             if around.ipv6 {
                 sysctls.extend(all_forwarding(true).map(|key| (key, value.to_owned())));
                 if forwards {
@@ -41,6 +45,11 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
     }
     let mut host = HostSysctls { around, own: own_interfaces(wiring), wanted: BTreeMap::new(), was: BTreeMap::new() };
     host.collect(wiring);
+    if is_strict(around) {
+        // 1, strict, for all interfaces can be overruled for one by 2, loose: the greater value counts (ip-sysctl.rst)
+        let own: Vec<IfName> = host.own.keys().cloned().collect();
+        host.wanted.extend(own.iter().map(|name| (Sysctl::ipv4(name, "rp_filter"), "2".to_owned())));
+    }
     let HostSysctls { wanted, was, .. } = host;
     if !wanted.is_empty() {
         state.entry(&NsId::Host).sysctls.extend(wanted);
@@ -69,6 +78,16 @@ pub(super) fn restore(lab: &LabName, around: &Surroundings, state: &mut State) {
 /// The lab's interfaces with addresses on the host, with those addresses.
 pub(super) fn own_interfaces(wiring: &Wiring<'_>) -> BTreeMap<IfName, Vec<IpNet>> {
     wiring.addressed(Place::Host).map(|(name, nets)| (name.clone(), nets.to_vec())).collect()
+}
+
+/// `rp_filter` of all interfaces, and of new ones.
+fn rp_filters() -> impl Iterator<Item = Sysctl> {
+    ["all", "default"].into_iter().filter_map(|name| Sysctl::new(&format!("net/ipv4/conf/{name}/rp_filter")).ok())
+}
+
+/// Does the host check the sources of IPv4 packets strictly (RFC 3704, section 2.2), all of them or those of new interfaces?
+fn is_strict(around: &Surroundings) -> bool {
+    rp_filters().any(|key| around.sysctls.get(&key).is_some_and(|value| value == "1"))
 }
 
 fn all_forwarding(v6: bool) -> Option<Sysctl> {

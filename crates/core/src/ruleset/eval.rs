@@ -653,6 +653,36 @@ mod tests {
         Rule { handle, comment: None, exprs }
     }
 
+    #[test]
+    fn matches_of_iptables_on_icmp_and_hops_are_known() {
+        let held = |name: &str, info: &[u8], packet: &Packet| {
+            let rule = rule(1, vec![Expr::Match { name: name.to_owned(), revision: 0, info: info.to_vec() }]);
+            let table = Table {
+                family: Family::Ip,
+                name: "t".to_owned(),
+                handle: 1,
+                dormant: false,
+                comment: None,
+                sets: Vec::new(),
+                chains: Vec::new(),
+            };
+            run(&rule, &table, &mut packet.clone()).0
+        };
+        let mut ping = Packet::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), Some(1));
+        assert_eq!(held("icmp", &[8, 0, 255, 0], &ping), None, "the type is not known");
+        ping.set_icmp(8);
+        assert_eq!(held("icmp", &[8, 0, 255, 0], &ping), Some(true));
+        assert_eq!(held("icmp", &[8, 0, 255, 1], &ping), Some(false), "inverted");
+        assert_eq!(held("icmp", &[3, 0, 255, 0], &ping), Some(false));
+        assert_eq!(held("icmp", &[255, 0, 255, 0], &ping), Some(true), "any");
+        assert_eq!(held("icmp6", &[8, 0, 255, 0], &ping), Some(false), "another protocol");
+        assert_eq!(held("ttl", &[0, 64], &ping), None);
+        ping.network[8] = Some(64);
+        assert_eq!([0, 1, 2, 3].map(|mode| held("ttl", &[mode, 64], &ping)), [true, false, false, false].map(Some));
+        assert_eq!(held("ttl", &[2, 65], &ping), Some(true));
+        assert_eq!(held("ttl", &[], &ping), None, "too short");
+    }
+
     /// A condition on the destination port.
     fn port(port: u16) -> [Expr; 2] {
         let data = port.to_be_bytes().to_vec();

@@ -230,8 +230,12 @@ fn sysctls(around: &Surroundings) -> Result<BTreeMap<Sysctl, String>, OpError> {
     let mut keys: BTreeSet<Sysctl> = around.was.values().flat_map(|was| was.keys().cloned()).collect();
     for name in names {
         keys.insert(Sysctl::ipv4(name, "forwarding"));
+        if name.as_str() == "all" {
+            keys.insert(Sysctl::ipv4(name, "rp_filter"));
+        }
         keys.extend(["forwarding", "force_forwarding", "accept_ra"].map(|key| Sysctl::ipv6(name, key)));
     }
+    keys.extend(Sysctl::new("net/ipv4/conf/default/rp_filter").ok());
     let mut values = BTreeMap::new();
     for key in keys {
         if let Some(value) = sysctl::read(&key)? {
