@@ -67,11 +67,33 @@ pub enum Command {
     },
     /// List the labs of this host.
     Ls,
-    /// Show interfaces, addresses, routes, neighbours, NAT and forwards.
+    /// Show every namespace of this machine, whoever made it; or all of one, or of a lab.
+    #[command(
+        after_help = "A namespace is `host`, a name as `ip netns` has it, `docker:ID`, `pid:1234` or any process \
+                            number, `net:[INODE]`, or the file that it is bound over; without any, there is a line for \
+                            each. `raum show routes` is of the namespace that you are in."
+    )]
     Show {
-        /// A lab or a namespace; `host` for the host. All labs if absent.
-        #[arg(value_name = "LAB|NAMESPACE")]
+        /// A namespace or a lab; `host` for the one that you are in.
+        #[arg(value_name = "NAMESPACE|LAB")]
         what: Option<String>,
+        /// Only this of it.
+        part: Option<Part>,
+        /// All of every namespace.
+        #[arg(long)]
+        all: bool,
+        /// Look again every so many seconds, and show what has changed.
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", require_equals = true)]
+        watch: Option<f64>,
+    },
+    /// Say what happens in all namespaces while it happens: links, addresses, routes, neighbours, the namespaces themselves.
+    Watch {
+        /// Only what happens in this namespace or lab.
+        #[arg(value_name = "NAMESPACE|LAB")]
+        what: Option<String>,
+        /// Only these kinds of things.
+        #[arg(long, value_name = "KIND", value_delimiter = ',')]
+        only: Vec<Kind>,
     },
     /// Draw a lab, from its file or as it is now, or everything on the host.
     Graph {
@@ -169,4 +191,91 @@ pub enum Drawing {
 pub enum Form {
     /// A shell script.
     Ip,
+}
+
+/// What `show` can show alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Interfaces with their other ends and counters.
+    #[value(alias = "link", alias = "interfaces")]
+    Links,
+    /// Addresses of interfaces.
+    #[value(alias = "addr", alias = "addresses", alias = "address")]
+    Addrs,
+    /// Routes of all tables.
+    #[value(alias = "route")]
+    Routes,
+    /// Which routing table is asked for which packet.
+    #[value(alias = "rule")]
+    Rules,
+    /// The ARP and ND tables.
+    #[value(alias = "neighbours", alias = "neighbors", alias = "neighbour", alias = "neighbor", alias = "arp")]
+    Neigh,
+    /// Which hardware address is behind which port of a bridge.
+    Fdb,
+    /// NAT and port forwards, in words.
+    Nat,
+    /// Listening sockets with their processes.
+    #[value(alias = "ss", alias = "listeners")]
+    Sockets,
+    /// Processes.
+    #[value(alias = "processes")]
+    Ps,
+}
+
+/// What `watch` tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Namespaces that come and go.
+    #[value(alias = "namespaces")]
+    Namespace,
+    /// Interfaces.
+    #[value(alias = "links")]
+    Link,
+    /// Their addresses.
+    #[value(alias = "addr", alias = "addrs", alias = "addresses")]
+    Address,
+    /// Routes, but not those of the table `local`, which follow from the addresses.
+    #[value(alias = "routes")]
+    Route,
+    /// Routing rules.
+    #[value(alias = "rules")]
+    Rule,
+    /// The ARP and ND tables.
+    #[value(alias = "neigh", alias = "neighbours", alias = "neighbors", alias = "neighbor")]
+    Neighbour,
+    /// What bridges learn and forget.
+    Fdb,
+}
+
+impl Kind {
+    /// As events call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Namespace => "namespace",
+            Kind::Link => "link",
+            Kind::Address => "address",
+            Kind::Route => "route",
+            Kind::Rule => "rule",
+            Kind::Neighbour => "neighbour",
+            Kind::Fdb => "fdb",
+        }
+    }
+}
+
+impl Part {
+    /// As it is typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Links => "links",
+            Part::Addrs => "addrs",
+            Part::Routes => "routes",
+            Part::Rules => "rules",
+            Part::Neigh => "neigh",
+            Part::Fdb => "fdb",
+            Part::Nat => "nat",
+            Part::Sockets => "sockets",
+            Part::Ps => "ps",
+        }
+    }
 }

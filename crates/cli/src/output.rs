@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::args::Args;
@@ -75,6 +76,20 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 pub fn answer(text: &str) {
     let mut out = anstream::stdout().lock();
     ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+}
+
+/// As [`answer`], for what goes on for long: false once nobody reads any more.
+pub fn wrote(text: &str) -> bool {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Does anybody still read what is printed? A pipe says so before anything is written to it.
+pub fn is_read() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let done = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    done.is_err() || !polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Prints an answer as JSON.

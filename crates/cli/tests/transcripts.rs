@@ -117,4 +117,19 @@ macro_rules! transcripts {
     };
 }
 
-transcripts!(changing, damaged, doctor, first_steps, foreign, graph, import, inside, json, mistakes, refused, script);
+transcripts!(
+    changing,
+    damaged,
+    doctor,
+    first_steps,
+    foreign,
+    graph,
+    import,
+    inside,
+    json,
+    mistakes,
+    refused,
+    script,
+    seeing,
+    watching,
+);

@@ -22,7 +22,7 @@ use crate::message::{
 };
 
 /// Level and options of netlink sockets (include/uapi/linux/netlink.h).
-const SOL_NETLINK: c_int = 270;
+pub(crate) const SOL_NETLINK: c_int = 270;
 const NETLINK_CAP_ACK: c_int = 10;
 const NETLINK_EXT_ACK: c_int = 11;
 const NETLINK_GET_STRICT_CHK: c_int = 12;
@@ -436,7 +436,8 @@ unsafe extern "C" {
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: u32) -> c_int;
 }
 
-fn set_option(fd: BorrowedFd<'_>, option: c_int) -> bool {
+/// Switches an option of netlink on; says whether the kernel took it.
+pub(crate) fn set_option(fd: BorrowedFd<'_>, option: c_int) -> bool {
     let on: c_int = 1;
     // SAFETY: the descriptor is borrowed and so open; the value is an int that lives through the call, and the length is
     // an int's.

@@ -31,7 +31,9 @@ pub mod place;
 pub mod reach;
 pub mod record;
 pub mod resolve;
+pub mod scene;
 
 pub use error::Error;
 pub use labs::Labs;
 pub use raum_core as core;
+pub use raum_kernel::scene::Watcher;

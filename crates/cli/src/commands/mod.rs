@@ -2,6 +2,7 @@
 
 mod beside;
 mod check;
+mod clock;
 mod describe;
 mod doctor;
 mod down;
@@ -15,6 +16,7 @@ mod plan;
 mod show;
 mod status;
 mod up;
+mod watch;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
@@ -29,7 +31,8 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Check { file } => check::run(&file, look),
         Command::Status { lab } => status::run(lab.as_deref(), look),
         Command::Ls => ls::run(look),
-        Command::Show { what } => show::run(what.as_deref(), look),
+        Command::Show { what, part, all, watch } => show::run(show::Asked { what, part, all, watch_s: watch }, look),
+        Command::Watch { what, only } => watch::run(what.as_deref(), &only, look),
         Command::Graph { what, all, format, output } => {
             graph::run(what.as_deref(), all, graph::How { format, output: output.as_deref() }, look)
         }

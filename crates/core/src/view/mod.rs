@@ -6,13 +6,19 @@
 //!
 //! A [`View`] is one namespace by itself; a [`Scene`] is all of the machine, or a part of it, with what joins them.
 
+mod event;
 mod nat;
+mod rate;
 mod rule;
 mod scene;
+mod select;
 
+pub use event::{Change, Event, What, differences};
 pub use nat::{Action, Ports, Translation};
+pub use rate::{Flow, Rates, Sample, end, per_second};
 pub use rule::PolicyRule;
 pub use scene::{Forwards, Listener, Missing, Owner, Parts, Process, Room, Scene};
+pub use select::{SelectError, Selected, select};
 
 use std::fmt;
 use std::net::IpAddr;
@@ -57,6 +63,9 @@ pub struct Interface {
     pub mtu: u32,
     /// The hardware address.
     pub mac: Option<Mac>,
+    /// Its group (`ip link … group`); the links of a lab have the lab's.
+    #[serde(default)]
+    pub group: u32,
     /// The bridge that it is a port of.
     pub master: Option<String>,
     /// The index of the other end of a veth, in that end's namespace.
@@ -194,6 +203,19 @@ pub struct Neighbour {
     /// It says that it is a router (ND).
     #[serde(default)]
     pub router: bool,
+}
+
+impl RouteEntry {
+    /// Does it follow from what interfaces there are and which addresses they have? The kernel makes such routes by itself:
+    /// those of the table `local`, and those of link-local and multicast addresses.
+    #[must_use]
+    pub fn is_implied(&self) -> bool {
+        let of_every_link = match self.to.addr() {
+            IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_multicast(),
+            IpAddr::V4(ip) => ip.is_multicast(),
+        };
+        self.table == "local" || self.kind == "local" || (self.protocol == "kernel" && of_every_link)
+    }
 }
 
 impl fmt::Display for RouteEntry {

@@ -102,6 +102,13 @@ impl Room {
         self.lab = Some(lab);
     }
 
+    /// Is it a namespace of this host's lab of that name? One that has its name in the mounts of somebody else is of another
+    /// lab, which may be called the same.
+    #[must_use]
+    pub fn is_of(&self, lab: &LabName) -> bool {
+        self.lab.as_ref() == Some(lab) && (!self.paths.is_empty() || self.owner == Owner::Host)
+    }
+
     /// The interface of a name.
     #[must_use]
     pub fn interface(&self, name: &str) -> Option<&Interface> {

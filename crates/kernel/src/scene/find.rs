@@ -42,6 +42,8 @@ struct Seen {
     pid: u32,
     net: Vec<(u64, PathBuf)>,
     mount: Option<u64>,
+    /// It may not be looked at.
+    hidden: bool,
 }
 
 /// Processes for each thread, below which another is not worth its start.
@@ -65,9 +67,7 @@ pub(super) fn find() -> Result<House, OpError> {
     let mut mounts: HashSet<u64> = link_inode(Path::new("/proc/self/ns/mnt")).into_iter().collect();
     let mut elsewhere: Vec<u32> = Vec::new();
     for seen in processes.into_iter().flatten() {
-        if seen.net.is_empty() {
-            house.unseen += 1;
-        }
+        house.unseen += usize::from(seen.hidden);
         if seen.mount.is_some_and(|mount| mounts.insert(mount)) {
             elsewhere.push(seen.pid);
         }
@@ -109,16 +109,21 @@ pub(super) fn pids() -> Result<Vec<u32>, OpError> {
     Ok(pids)
 }
 
-/// None if the process is gone.
+/// None if the process is gone. A zombie is: its first thread is in no namespace any more.
 fn process(pid: u32) -> Option<Seen> {
     let folder = PathBuf::from(format!("/proc/{pid}"));
     let way = folder.join("ns/net");
-    let mut seen = Seen { pid, net: Vec::new(), mount: link_inode(&folder.join("ns/mnt")) };
-    match link_inode(&way) {
-        Some(inode) => seen.net.push((inode, way)),
-        None if !folder.exists() => return None,
-        None => {}
+    let mut seen = Seen { pid, net: Vec::new(), mount: None, hidden: false };
+    match link_text(&way) {
+        Ok(inode) => seen.net.extend(inode.map(|inode| (inode, way))),
+        Err(Errno::ACCESS | Errno::PERM) => {
+            seen.hidden = true;
+            return Some(seen);
+        }
+        // gone, or dead and not buried: it is in none
+        Err(_) => return None,
     }
+    seen.mount = link_inode(&folder.join("ns/mnt"));
     // `.`, `..`, and one for each thread: a thread can be elsewhere than its process
     let tasks = folder.join("task");
     if stat(&tasks).is_ok_and(|tasks| tasks.st_nlink > 3) {
@@ -135,9 +140,13 @@ fn process(pid: u32) -> Option<Seen> {
 
 /// The inode out of a link's text: `net:[4026531840]`.
 fn link_inode(path: &Path) -> Option<u64> {
+    link_text(path).ok().flatten()
+}
+
+fn link_text(path: &Path) -> Result<Option<u64>, Errno> {
     let mut buffer = [std::mem::MaybeUninit::uninit(); 64];
-    let (text, _) = readlinkat_raw(CWD, path, &mut buffer).ok()?;
-    bracketed(text)
+    let (text, _) = readlinkat_raw(CWD, path, &mut buffer)?;
+    Ok(bracketed(text))
 }
 
 /// The number in `net:[4026531840]`, `socket:[4711]`.

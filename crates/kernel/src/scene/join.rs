@@ -6,41 +6,43 @@ use raum_core::host::OpError;
 use raum_core::view::{Missing, Other, Owner, Parts, Room};
 
 use super::vantage::Vantage;
-use super::{AT_ONCE, Place, Seen, link};
+use super::{QUESTIONS, Seen, link};
 use crate::message::Requests;
 
 /// A link by the number of its namespace and its own there.
 type End = (i32, u32);
 
 /// Looks at namespaces that nothing led to but a link: held by a socket, or bound where this process cannot see. The kernel
-/// gave them numbers of its own, from `known` on, when it told of the link. Of these only interfaces can be read.
+/// gave them numbers of its own, none of the `known`, when it told of the link. Of these only interfaces can be read.
 pub(super) fn out_of_sight(
     vantage: &Vantage,
-    known: usize,
+    known: &HashMap<i32, String>,
     parts: Parts,
     choose: &dyn Fn(&Room) -> bool,
     seen: &mut HashMap<usize, Seen>,
 ) -> Result<(), OpError> {
-    let mut asked: BTreeSet<usize> = BTreeSet::new();
+    let mut asked: BTreeSet<i32> = BTreeSet::new();
     loop {
-        let numbers = seen.values().flat_map(|seen| &seen.links).filter_map(|link| usize::try_from(link.nsid?).ok());
-        let new: Vec<usize> = numbers.filter(|number| *number >= known && asked.insert(*number)).collect();
+        let numbers = seen.values().flat_map(|seen| &seen.links).filter_map(|link| link.nsid);
+        let new: BTreeSet<i32> =
+            numbers.filter(|number| *number >= 0 && !known.contains_key(number) && !asked.contains(number)).collect();
         if new.is_empty() {
             return Ok(());
         }
-        for number in new {
-            let mut room = Room::new(format!("unseen-{}", number + 1 - known), 0, Owner::Unknown);
+        for nsid in new {
+            asked.insert(nsid);
+            let mut room = Room::new(format!("unseen-{}", asked.len()), 0, Owner::Unknown);
+            let Ok(number) = usize::try_from(nsid) else { continue };
             if !choose(&room) {
                 continue;
             }
-            let nsid = i32::try_from(number).unwrap_or(i32::MAX);
             let listed = vantage.with(|socket| link::list(socket, Some(nsid), parts.counters));
             let (links, _) = link::named(listed.unwrap_or_default());
             room.missing.push(Missing {
                 what: "all but its interfaces".to_owned(),
                 why: "nothing that this process can see leads into it".to_owned(),
             });
-            seen.insert(number, Seen { room, links, sockets: Vec::new() });
+            seen.entry(number).or_insert(Seen { room, links, sockets: Vec::new() });
         }
     }
 }
@@ -48,7 +50,7 @@ pub(super) fn out_of_sight(
 /// Gives every room its interfaces, with the other end of each by name.
 pub(super) fn join(
     vantage: Option<&Vantage>,
-    places: &[Place],
+    mut rooms: HashMap<i32, String>,
     seen: &mut HashMap<usize, Seen>,
 ) -> Result<(), OpError> {
     let mut names: HashMap<End, String> = HashMap::new();
@@ -64,16 +66,15 @@ pub(super) fn join(
     }
     if let Some(vantage) = vantage {
         let unknown: Vec<End> = wanted.into_iter().filter(|end| end.0 >= 0 && !names.contains_key(end)).collect();
-        for part in unknown.chunks(AT_ONCE) {
+        for part in unknown.chunks(QUESTIONS) {
             ask(vantage, part, &mut names)?;
         }
     }
-    let rooms: HashMap<i32, String> = seen
-        .iter()
-        .map(|(number, seen)| (*number, &seen.room))
-        .chain(places.iter().enumerate().map(|(number, place)| (number, &place.room)))
-        .filter_map(|(number, room)| Some((i32::try_from(number).ok()?, room.namespace.clone())))
-        .collect();
+    for (number, seen) in &*seen {
+        if let Ok(number) = i32::try_from(*number) {
+            rooms.entry(number).or_insert_with(|| seen.room.namespace.clone());
+        }
+    }
     for (number, seen) in seen {
         let Ok(own) = i32::try_from(*number) else { continue };
         for mut link in std::mem::take(&mut seen.links) {

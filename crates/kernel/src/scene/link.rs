@@ -7,7 +7,7 @@ use raum_core::host::OpError;
 use raum_core::name::Mac;
 use raum_core::view::{Counters, Interface, Port};
 
-use super::{dump, harmless, ip};
+use super::{harmless, ip};
 use crate::message::{Answer, Attribute, Requests, i32_at, u16_at, u32_at};
 use crate::socket::Socket;
 
@@ -15,6 +15,7 @@ const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_TARGET_NETNSID: u16 = 46;
+const IFA_TARGET_NETNSID: u16 = 10;
 /// Leaves IPv6's own counters out of answers, a third of the bytes (`inet6_fill_ifla6_attrs`, net/ipv6/addrconf.c);
 /// `IFLA_STATS64` comes all the same.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
@@ -66,13 +67,25 @@ pub(super) fn ask(requests: &mut Requests, index: u32, nsid: Option<i32>, counte
 /// The kernel's refusal.
 pub(crate) fn add_addresses(socket: &mut Socket, links: &mut [Link]) -> Result<(), OpError> {
     let places: HashMap<u32, usize> = links.iter().enumerate().map(|(at, link)| (link.interface.index, at)).collect();
-    for answer in dump(socket, RTM_GETADDR, &[0; 8])?.answers() {
-        let Some((index, address)) = address(&answer) else { continue };
+    for (index, address) in addresses(socket, None)? {
         if let Some(link) = places.get(&index).and_then(|at| links.get_mut(*at)) {
             link.interface.addresses.push(address);
         }
     }
     Ok(())
+}
+
+/// Lists all addresses with the indices of their links, of the socket's namespace or of the one that it calls by a number.
+///
+/// # Errors
+/// The kernel's refusal.
+pub(super) fn addresses(socket: &mut Socket, nsid: Option<i32>) -> Result<Vec<(u32, IpNet)>, OpError> {
+    let mut requests = Requests::new();
+    let mut request = requests.request(RTM_GETADDR, 0, &[0; 8]);
+    if let Some(nsid) = nsid {
+        request.attribute(IFA_TARGET_NETNSID, &nsid.to_ne_bytes());
+    }
+    Ok(socket.dump(&mut requests)?.answers().filter_map(|answer| address(&answer)).collect())
 }
 
 /// Puts names in the place of indices, and the links in their order.
@@ -101,6 +114,7 @@ pub(crate) fn decode(answer: &Answer<'_>) -> Option<Link> {
             carrier: flags & IFF_LOWER_UP != 0,
             mtu: 0,
             mac: None,
+            group: 0,
             master: None,
             peer_index: None,
             alias: None,
@@ -137,6 +151,7 @@ fn decode_attribute(link: &mut Link, attribute: Attribute<'_>) -> Option<()> {
         18 => decode_kind(found, attribute),
         20 => found.alias = Some(text(attribute)),
         23 => found.counters = counters(attribute.bytes),
+        27 => found.group = attribute.u32()?,
         37 => link.nsid = attribute.i32(),
         // IFLA_PROP_LIST of IFLA_ALT_IFNAME
         52 => found.altnames = attribute.nested().filter(|name| name.kind == 53).map(text).collect(),

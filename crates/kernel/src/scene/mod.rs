@@ -4,6 +4,7 @@
 //! then a few threads go through them and read what is asked for, and `join` puts the two ends of each veth together.
 
 mod find;
+mod flow;
 mod join;
 pub(crate) mod link;
 mod listen;
@@ -11,6 +12,7 @@ pub(crate) mod neighbour;
 mod owner;
 pub(crate) mod route;
 mod vantage;
+mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -29,22 +31,25 @@ use crate::message::{Answer, Attribute, Requests};
 use crate::socket::{Protocol, Reply, Socket};
 use crate::workers::spread;
 use crate::{errno, namespace, nft};
-use find::{Found, Holders};
+use find::Holders;
 use link::Link;
 use vantage::Vantage;
+pub use watch::Watcher;
 
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 8;
-/// Namespaces that are open at once to get their numbers, and questions in one message.
-/// Few enough that all answers are in the socket's buffer at once: a hundred links are not.
-const AT_ONCE: usize = 32;
+/// Namespaces that are open at once to get their numbers.
+const AT_ONCE: usize = 128;
+/// Questions in one send. The kernel answers each with a message for which it sets aside up to 4 kB, all of them before the
+/// first can be read, and a socket has room for 208 kB (`net/core/rmem_default`).
+const QUESTIONS: usize = 32;
 
 /// A namespace before anybody looked inside.
 struct Place {
     inode: u64,
-    found: Found,
+    found: find::Found,
     room: Room,
 }
 
@@ -56,14 +61,20 @@ struct Seen {
     sockets: Vec<u64>,
 }
 
-/// Everything that is needed to look.
-struct Eye {
+/// Every namespace of the machine, before anybody looked inside.
+pub struct Found {
     /// The namespace that is called host.
     host: OwnedFd,
     host_inode: u64,
     nsfs: u64,
-    vantage: Option<Arc<Vantage>>,
-    parts: Parts,
+    vantage: Result<Arc<Vantage>, OpError>,
+    /// Each one's position is its number at the vantage, if it got that.
+    places: Vec<Place>,
+    /// Which have their number.
+    numbered: Vec<bool>,
+    holders: Holders,
+    /// What could not be found.
+    missing: Vec<Missing>,
 }
 
 /// Looks at the namespaces that `choose` takes: it is shown each with its name, owner, lab, files and the numbers of its
@@ -72,46 +83,92 @@ struct Eye {
 /// # Errors
 /// There is no `/proc`, or no thread can be made.
 pub fn look(parts: Parts, choose: impl Fn(&Room) -> bool) -> Result<Scene, ObserveError> {
-    scene(parts, &choose).map_err(|cause| ObserveError { what: "the network namespaces".to_owned(), cause })
+    find()?.look(parts, choose)
 }
 
-fn scene(parts: Parts, choose: &dyn Fn(&Room) -> bool) -> Result<Scene, OpError> {
-    let host = namespace::present()?;
-    let stat = fstat(&host).map_err(|cause| errno::at("the network namespace", cause))?;
-    let mut eye = Eye { host, host_inode: stat.st_ino, nsfs: stat.st_dev, vantage: None, parts };
-    let mut scene = Scene::default();
-    let (mut places, holders) = eye.places(&mut scene)?;
-    match Vantage::new() {
-        Ok(vantage) => {
-            let vantage = Arc::new(vantage);
-            eye.number(&vantage, &places)?;
-            eye.vantage = Some(vantage);
-            eye.labs(&mut places)?;
+/// Finds all namespaces, and looks into none.
+///
+/// # Errors
+/// There is no `/proc`, or no thread can be made.
+pub fn find() -> Result<Found, ObserveError> {
+    Found::now().map_err(told)
+}
+
+fn told(cause: OpError) -> ObserveError {
+    ObserveError { what: "the network namespaces".to_owned(), cause }
+}
+
+impl Found {
+    /// Each with its name, owner, lab, files and the numbers of its processes; the host first.
+    pub fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.places.iter().map(|place| &place.room)
+    }
+
+    /// Looks into those that `choose` takes. What cannot be seen is told in the scene.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn look(self, parts: Parts, choose: impl Fn(&Room) -> bool) -> Result<Scene, ObserveError> {
+        self.scene(parts, &choose).map_err(told)
+    }
+
+    fn now() -> Result<Self, OpError> {
+        let host = namespace::present()?;
+        let stat = fstat(&host).map_err(|cause| errno::at("the network namespace", cause))?;
+        let mut found = Self {
+            host,
+            host_inode: stat.st_ino,
+            nsfs: stat.st_dev,
+            vantage: Vantage::new().map(Arc::new),
+            places: Vec::new(),
+            numbered: Vec::new(),
+            holders: Holders::new(),
+            missing: Vec::new(),
+        };
+        found.find_places()?;
+        if let Ok(vantage) = found.vantage.clone() {
+            found.number(&vantage)?;
+            found.labs(&vantage)?;
         }
-        // alone on the machine nothing is missing
-        Err(_) if places.len() < 2 => {}
-        Err(cause) => scene.missing.push(missing("which interfaces of different namespaces belong together", &cause)),
+        Ok(found)
     }
-    let work: Vec<(usize, &Place)> = places.iter().enumerate().filter(|(_, place)| choose(&place.room)).collect();
-    let seen = spread(work, WORTH, |(number, place)| (number, eye.read(number, place)))?;
-    let mut seen: HashMap<usize, Seen> = seen.into_iter().collect();
-    if let Some(vantage) = &eye.vantage {
-        join::out_of_sight(vantage, places.len(), parts, &choose, &mut seen)?;
+
+    fn scene(self, parts: Parts, choose: &dyn Fn(&Room) -> bool) -> Result<Scene, OpError> {
+        let eye = Eye { found: &self, parts };
+        let work: Vec<(usize, &Place)> =
+            self.places.iter().enumerate().filter(|(_, place)| choose(&place.room)).collect();
+        let seen = spread(work, WORTH, |(number, place)| (number, eye.read(number, place)))?;
+        let mut seen: HashMap<usize, Seen> = seen.into_iter().collect();
+        let names = self.names();
+        if let Ok(vantage) = &self.vantage {
+            join::out_of_sight(vantage, &names, parts, &choose, &mut seen)?;
+        }
+        join::join(self.vantage.as_deref().ok(), names, &mut seen)?;
+        let mut scene = Scene { namespaces: Vec::new(), missing: self.missing };
+        scene.namespaces = seen.into_values().map(|seen| held(seen, &self.holders)).collect();
+        // a namespace that is gone since it was found was not there
+        scene
+            .namespaces
+            .retain(|room| !(room.interfaces.is_empty() && room.missing.iter().any(|missing| missing.what == GONE)));
+        scene.namespaces.sort_by_cached_key(|room| (room.owner != Owner::Host, room.namespace.clone()));
+        Ok(scene)
     }
-    join::join(eye.vantage.as_deref(), &places, &mut seen)?;
-    let mut numbers: Vec<usize> = seen.keys().copied().collect();
-    numbers.sort_unstable();
-    scene.namespaces =
-        numbers.into_iter().filter_map(|number| seen.remove(&number)).map(|seen| held(seen, &holders)).collect();
-    // a namespace that is gone since it was found was not there
-    scene
-        .namespaces
-        .retain(|room| !(room.interfaces.is_empty() && room.missing.iter().any(|missing| missing.what == GONE)));
-    scene.namespaces.sort_by(|a, b| {
-        let key = |room: &Room| (room.owner != Owner::Host, room.namespace.clone());
-        key(a).cmp(&key(b))
-    });
-    Ok(scene)
+
+    /// What each number means at the vantage; without one, what each place is called here.
+    fn names(&self) -> HashMap<i32, String> {
+        let places = self.places.iter().enumerate();
+        let known = |at: &usize| self.vantage.is_err() || self.numbered.get(*at) == Some(&true);
+        places
+            .filter(|(at, _)| known(at))
+            .filter_map(|(at, place)| Some((i32::try_from(at).ok()?, place.room.namespace.clone())))
+            .collect()
+    }
+}
+
+/// Reads namespaces, on whatever thread.
+struct Eye<'a> {
+    found: &'a Found,
+    parts: Parts,
 }
 
 /// Marks what went away while it was being looked at.
@@ -126,17 +183,20 @@ fn held(mut seen: Seen, holders: &Holders) -> Room {
     seen.room
 }
 
-impl Eye {
+impl Found {
     /// Every namespace there is, the host first, each with a name of its own; and who holds which sockets.
-    fn places(&self, scene: &mut Scene) -> Result<(Vec<Place>, Holders), OpError> {
+    fn find_places(&mut self) -> Result<(), OpError> {
         let mut house = find::find()?;
         let (holders, held) = find::open_files()?;
         for (inode, way) in held {
             house.namespaces.entry(inode).or_default().ways.push(way);
         }
         if house.unseen > 0 {
-            scene.missing.push(Missing {
-                what: format!("the namespaces of {} processes of other users", house.unseen),
+            self.missing.push(Missing {
+                what: match house.unseen {
+                    1 => "the namespace of a process of another user".to_owned(),
+                    count => format!("the namespaces of {count} processes of other users"),
+                },
                 why: "they may not be looked at (EACCES)".to_owned(),
             });
         }
@@ -145,7 +205,7 @@ impl Eye {
         room.paths = host.paths.iter().map(|path| find::shown(path)).collect();
         let mut places = vec![Place { inode: self.host_inode, found: host, room }];
         let mut names: HashSet<String> = HashSet::from(["host".to_owned()]);
-        let found: Vec<(u64, Found)> = house.namespaces.into_iter().collect();
+        let found: Vec<(u64, find::Found)> = house.namespaces.into_iter().collect();
         let told = spread(found, 64, |(inode, found)| (owner::of(&found), inode, found))?;
         for ((name, owner), inode, found) in told {
             let mut name = if name.is_empty() { format!("net:[{inode}]") } else { name };
@@ -162,7 +222,8 @@ impl Eye {
             place.room.processes =
                 numbers.map(|pid| raum_core::view::Process { pid: *pid, command: String::new() }).collect();
         }
-        Ok((places, holders))
+        (self.places, self.holders) = (places, holders);
+        Ok(())
     }
 
     fn open(&self, place: &Place) -> Result<OwnedFd, OpError> {
@@ -172,27 +233,36 @@ impl Eye {
         place.found.open(place.inode, self.nsfs)
     }
 
-    /// Gives every place its number: its position.
-    fn number(&self, vantage: &Vantage, places: &[Place]) -> Result<(), OpError> {
-        for (part, chunk) in places.chunks(AT_ONCE).enumerate() {
-            let opened: Vec<(i32, OwnedFd)> = chunk
-                .iter()
-                .enumerate()
-                .filter_map(|(at, place)| Some((i32::try_from(part * AT_ONCE + at).ok()?, self.open(place).ok()?)))
-                .collect();
+    /// Gives every place its number: its position. Those that cannot be opened come last and have none, so that no number is
+    /// left out: the kernel would give it to a namespace that nobody has found.
+    fn number(&mut self, vantage: &Vantage) -> Result<(), OpError> {
+        let (mut open, mut closed) = (Vec::new(), Vec::new());
+        let mut places = std::mem::take(&mut self.places).into_iter().peekable();
+        while places.peek().is_some() {
+            let mut opened: Vec<(i32, OwnedFd)> = Vec::new();
+            for place in places.by_ref().take(AT_ONCE) {
+                match (i32::try_from(open.len()), self.open(&place)) {
+                    (Ok(number), Ok(fd)) => {
+                        opened.push((number, fd));
+                        open.push(place);
+                    }
+                    _ => closed.push(place),
+                }
+            }
             let borrowed: Vec<(i32, BorrowedFd<'_>)> = opened.iter().map(|(at, fd)| (*at, fd.as_fd())).collect();
-            vantage.number(&borrowed)?;
+            self.numbered.extend(vantage.number(&borrowed)?);
         }
+        open.append(&mut closed);
+        self.places = open;
         Ok(())
     }
 
     /// Reads the labs' marks: the alias of each `lo`.
-    fn labs(&self, places: &mut [Place]) -> Result<(), OpError> {
-        let Some(vantage) = &self.vantage else { return Ok(()) };
-        for (part, chunk) in places.chunks_mut(AT_ONCE).enumerate() {
+    fn labs(&mut self, vantage: &Vantage) -> Result<(), OpError> {
+        for (part, chunk) in self.places.chunks_mut(QUESTIONS).enumerate() {
             let mut requests = Requests::new();
             for at in 0..chunk.len() {
-                let number = i32::try_from(part * AT_ONCE + at).ok();
+                let number = i32::try_from(part * QUESTIONS + at).ok();
                 link::ask(&mut requests, crate::link::LOOPBACK, number, false);
             }
             let (reply, _) = vantage.with(|socket| socket.ask(&mut requests))?;
@@ -207,7 +277,9 @@ impl Eye {
         }
         Ok(())
     }
+}
 
+impl Eye<'_> {
     /// Reads one namespace, on a worker's thread.
     fn read(&self, number: usize, place: &Place) -> Seen {
         let mut seen = Seen { room: place.room.clone(), links: Vec::new(), sockets: Vec::new() };
@@ -215,9 +287,9 @@ impl Eye {
         if self.parts.processes {
             room.processes = place.found.pids.iter().filter_map(|pid| owner::user_process(*pid)).collect();
         }
-        let inside = self.open(place).and_then(|fd| match namespace::enter(fd.as_fd()) {
+        let inside = self.found.open(place).and_then(|fd| match namespace::enter(fd.as_fd()) {
             // whoever may not move is where he was
-            Err(error) if error.errno == Errno::PERM.raw_os_error() && place.inode == self.host_inode => Ok(()),
+            Err(error) if error.errno == Errno::PERM.raw_os_error() && place.inode == self.found.host_inode => Ok(()),
             moved => moved,
         });
         let socket = inside.and_then(|()| Socket::open(Protocol::Route));
@@ -248,14 +320,20 @@ impl Eye {
         if self.parts.addresses {
             told("addresses", link::add_addresses(&mut socket, &mut links));
         }
+        if let Err(error) = &self.found.vantage
+            && links.iter().any(|link| link.nsid.is_some())
+        {
+            told("the other ends of its wires", Err(error.clone()));
+        }
         seen.links = links;
         self.inside(&mut socket, &names, &mut seen);
         seen
     }
 
     /// By its number from outside, or, without one, from inside.
-    fn links(&self, number: usize, socket: &mut Socket) -> Result<Vec<Link>, OpError> {
-        if let (Some(vantage), Ok(number)) = (&self.vantage, i32::try_from(number))
+    fn links(&self, at: usize, socket: &mut Socket) -> Result<Vec<Link>, OpError> {
+        if let (Ok(vantage), Ok(number)) = (&self.found.vantage, i32::try_from(at))
+            && self.found.numbered.get(at) == Some(&true)
             && let Ok(links) = vantage.with(|socket| link::list(socket, Some(number), self.parts.counters))
         {
             return Ok(links);
@@ -343,6 +421,7 @@ pub(crate) fn understood(answer: &Answer<'_>) -> usize {
         route::decode_rule(answer).is_some(),
         neighbour::decode(answer, &names).is_some(),
         neighbour::decode_forwarding(answer, &names).is_some(),
+        flow::decode(answer).is_some(),
         listen::decode(answer, raum_core::lab::Proto::Tcp, &names).is_some(),
     ];
     read.into_iter().filter(|read| *read).count()

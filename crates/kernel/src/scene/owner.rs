@@ -7,6 +7,9 @@ use raum_core::view::{Owner, Process};
 
 use super::find::{Found, shown};
 
+/// A machine has some hundred threads of the kernel's before its first program.
+const PROGRAMS: usize = 2000;
+
 /// How to call a namespace, and whose it is; the lab's mark is not known here.
 pub(super) fn of(found: &Found) -> (String, Owner) {
     let group = found.pids.first().and_then(|pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok());
@@ -24,7 +27,12 @@ pub(super) fn of(found: &Found) -> (String, Owner) {
     let path = found.paths.first().or(found.elsewhere.as_ref().map(|(_, path)| path));
     match (group, found.pids.first(), path) {
         (Some(owner), ..) => (name_of(&owner), owner),
-        (None, Some(pid), _) => (format!("pid:{pid}"), Owner::Process(process(*pid))),
+        (None, Some(pid), _) => {
+            // a person knows programs, not the kernel's threads, which come first where the machine began
+            let program = found.pids.iter().take(PROGRAMS).find_map(|pid| user_process(*pid));
+            let process = program.unwrap_or_else(|| process(*pid));
+            (format!("pid:{}", process.pid), Owner::Process(process))
+        }
         (None, None, Some(path)) => (shown(path), Owner::File),
         (None, None, None) => (String::new(), Owner::Unknown),
     }

@@ -5,18 +5,22 @@
 //! (`RTM_NEWNSID`), and links are asked for from there: each other end is then told with a number that we gave. Nothing of
 //! any namespace that is looked at changes, nor is it kept alive, and the numbers go with the fresh namespace.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
 use raum_core::host::OpError;
 use rustix::io::Errno;
 
+use super::QUESTIONS;
 use crate::errno;
-use crate::message::Requests;
+use crate::message::{Attribute, Requests};
 use crate::namespace::{fresh, in_namespace};
 use crate::socket::{Protocol, Socket};
 
 const RTM_NEWNSID: u16 = 88;
+const RTM_GETNSID: u16 = 90;
+/// The kernel is to choose.
+const ANY: i32 = -1;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 
@@ -49,6 +53,42 @@ impl Vantage {
         let done = act(&mut socket);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
         done
+    }
+
+    /// The fresh namespace itself.
+    pub fn namespace(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Gives namespaces numbers that the kernel chooses, if they have none; says which.
+    ///
+    /// # Errors
+    /// The exchange failed.
+    pub fn numbers(&self, namespaces: &[BorrowedFd<'_>]) -> Result<Vec<Option<i32>>, OpError> {
+        let mut numbers = Vec::with_capacity(namespaces.len());
+        for part in namespaces.chunks(QUESTIONS) {
+            let (mut give, mut ask) = (Requests::new(), Requests::new());
+            for fd in part {
+                let fd = fd.as_raw_fd().to_ne_bytes();
+                let request = &mut give.request(RTM_NEWNSID, 0, &[0; 4]);
+                request.attribute(NETNSA_NSID, &ANY.to_ne_bytes()).attribute(NETNSA_FD, &fd);
+                ask.request(RTM_GETNSID, 0, &[0; 4]).attribute(NETNSA_FD, &fd);
+            }
+            // whoever has one already is refused another (EEXIST)
+            self.with(|socket| socket.run(&mut give))?;
+            let (reply, _) = self.with(|socket| socket.ask(&mut ask))?;
+            let mut found = vec![None; part.len()];
+            let first = ask.first_sequence();
+            for answer in reply.answers() {
+                let at = usize::try_from(answer.sequence.wrapping_sub(first)).unwrap_or(usize::MAX);
+                let number = answer.split(4).and_then(|(_, all)| all.find(NETNSA_NSID)).and_then(Attribute::i32);
+                if let Some(place) = found.get_mut(at) {
+                    *place = number.filter(|number| *number >= 0);
+                }
+            }
+            numbers.append(&mut found);
+        }
+        Ok(numbers)
     }
 
     /// A socket of the fresh namespace.

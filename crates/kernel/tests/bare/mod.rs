@@ -99,3 +99,58 @@ pub fn address(ns: &OwnedFd, index: u32, address: [u8; 4], prefix: u8) {
         requests.request(20, NEW, &[2, prefix, 0, 0, a, b, c, d]).attribute(2, &address).attribute(1, &address);
     });
 }
+
+/// Tells who is behind an IPv4 address, once and for all.
+pub fn neighbour(ns: &OwnedFd, index: u32, address: [u8; 4], mac: [u8; 6]) {
+    /// `NUD_PERMANENT`
+    const PERMANENT: u8 = 0x80;
+    tell(ns, |requests| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        let state = u16::from(PERMANENT).to_ne_bytes();
+        let header = [2, 0, 0, 0, a, b, c, d, state[0], state[1], 0, 0];
+        requests.request(28, NEW, &header).attribute(1, &address).attribute(2, &mac);
+    });
+}
+
+/// A default route, of `RTPROT_STATIC`.
+pub fn default_route(ns: &OwnedFd, index: u32, via: [u8; 4]) {
+    tell(ns, |requests| {
+        let header = [2, 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0];
+        requests.request(24, NEW, &header).attribute(5, &via).u32(4, index);
+    });
+}
+
+/// Waits until every link that is up has a link-local address, which nobody else has.
+pub fn settled(ns: &OwnedFd) {
+    let count = |socket: &mut Socket, kind, header: &[u8], test: fn(&[u8]) -> bool| {
+        let mut requests = Requests::new();
+        requests.request(kind, 0, header);
+        socket.dump(&mut requests).expect("a list").answers().filter(|answer| test(answer.body)).count()
+    };
+    in_namespace(ns, || {
+        let mut socket = Socket::open(Protocol::Route).expect("a socket");
+        for _ in 0..1000 {
+            // ifinfomsg: flags at 8, IFF_UP; index at 4, lo is 1
+            let up = count(&mut socket, 18, &[0; 16], |body| {
+                body.len() >= 16 && u32::from_ne_bytes([body[8], body[9], body[10], body[11]]) & 1 == 1 && body[4] != 1
+            });
+            // ifaddrmsg: family, prefix, flags (IFA_F_TENTATIVE), scope (RT_SCOPE_LINK)
+            let ready = count(&mut socket, 22, &[10, 0, 0, 0, 0, 0, 0, 0], |body| {
+                body.len() >= 8 && body[2] & 0x40 == 0 && body[3] == 253
+            });
+            if ready >= up {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("no link-local addresses");
+    })
+    .expect("the namespace");
+}
+
+/// Removes a link.
+pub fn remove(ns: &OwnedFd, index: u32) {
+    tell(ns, |requests| {
+        requests.request(17, 0, &ifinfo(index, false));
+    });
+}

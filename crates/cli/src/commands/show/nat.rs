@@ -1,0 +1,85 @@
+//! NAT and port forwards in plain words.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use raum_core::nft::{InterfaceRef, Match, PortKey, Rule, Verdict};
+use raum_core::view::Room;
+
+use crate::output::{BAD, DIM, paint};
+
+/// With a heading for each table.
+pub fn sections(room: &Room) -> String {
+    let mut text = String::new();
+    for table in &room.tables {
+        let lines = in_words(table);
+        if !lines.is_empty() {
+            text += &format!("  NAT and forwards  {}\n", paint(DIM, format!("table inet {}", table.name)));
+            text.extend(lines.iter().map(|line| format!("    {line}\n")));
+        }
+    }
+    text
+}
+
+/// One line each.
+pub fn lines(room: &Room, indent: usize) -> Vec<String> {
+    let lead = " ".repeat(indent);
+    let of = |name: &str| paint(DIM, format!("  (table inet {name})"));
+    let tables = room.tables.iter();
+    tables
+        .flat_map(|table| in_words(table).into_iter().map(|line| format!("{lead}{line}{}\n", of(&table.name))))
+        .collect()
+}
+
+/// A table's rules in plain words, where they translate or forward; each once, though a forward takes a rule for packets
+/// that come in and one for the host's own.
+fn in_words(table: &raum_core::nft::Table) -> Vec<String> {
+    let mut told = HashSet::new();
+    let rules = table.chains.values().flat_map(|chain| &chain.rules);
+    rules.flat_map(|rule| rule_in_words(rule, table)).filter(|line| told.insert(line.clone())).collect()
+}
+
+/// Not the masquerading that forwards need for clients on the host itself or beside the target: it is a part of those.
+fn is_part_of_a_forward(rule: &Rule) -> bool {
+    rule.matches.iter().any(|found| match found {
+        Match::Dnatted => true,
+        Match::Saddr { prefix, not: false } => prefix.addr().is_loopback(),
+        _ => false,
+    })
+}
+
+fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
+    let source = rule.matches.iter().find_map(|found| match found {
+        Match::Saddr { prefix, not: false } => Some(prefix.to_string()),
+        _ => None,
+    });
+    let interface = rule.matches.iter().find_map(|found| match found {
+        Match::Oif(interfaces) | Match::Iif(interfaces) => Some(match (&interfaces.which, interfaces.not) {
+            (InterfaceRef::Name(name), false) => name.to_string(),
+            (InterfaceRef::Name(name), true) => format!("any interface but {name}"),
+            (InterfaceRef::Set(_), false) => "the lab's interfaces".to_owned(),
+            (InterfaceRef::Set(_), true) => "any interface not of the lab".to_owned(),
+        }),
+        _ => None,
+    });
+    match &rule.verdict {
+        Verdict::Masquerade if is_part_of_a_forward(rule) => Vec::new(),
+        Verdict::Masquerade => {
+            let from = source.unwrap_or_else(|| "everything".to_owned());
+            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
+            vec![format!("masquerade {from}{out}")]
+        }
+        Verdict::DnatMap { map } => {
+            let entries = table.maps.get(map).into_iter().flat_map(|map| &map.entries);
+            entries.map(|(key, target)| forward_in_words(*key, *target)).collect()
+        }
+        Verdict::Unknown(text) => vec![format!("{} {text}", paint(BAD, "foreign rule"))],
+        Verdict::Accept | Verdict::Drop | Verdict::Jump(_) => Vec::new(),
+    }
+}
+
+fn forward_in_words(key: PortKey, (ip, port): (IpAddr, u16)) -> String {
+    let at = key.address.map(|address| format!("{address} ")).unwrap_or_default();
+    let target = std::net::SocketAddr::new(ip, port);
+    format!("{at}{}/{} -> {target}", key.port, key.proto)
+}

@@ -1,0 +1,87 @@
+//! `raum watch`: what happens in all namespaces, a line each, as it happens.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use raum::Watcher;
+use raum_core::view::{Change, Event, What};
+use serde::Serialize;
+
+use super::clock;
+use crate::args::Kind;
+use crate::failure::Failure;
+use crate::output::{BAD, CHANGED, DIM, Exit, GOOD, Look, STRONG, complain, is_read, paint, wrote};
+use crate::stop;
+
+/// Columns for a namespace's name, so that what follows stays in its column.
+const NAME: usize = 16;
+/// How long Ctrl-C or a closed pipe may go unnoticed.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// `--json`: a line.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// RFC 3339.
+    time: String,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+pub fn run(what: Option<&str>, only: &[Kind], look: Look) -> Result<Exit, Failure> {
+    let stop = stop::on_signal()?;
+    let mut watcher = Watcher::open().map_err(|error| refused(&error))?;
+    for missing in watcher.missing() {
+        complain(&format!("{}: {missing}\n", paint(CHANGED, "not seen")));
+    }
+    if look.live && !look.json {
+        let count = watcher.count();
+        let told = if count == 1 { "one namespace".to_owned() } else { format!("{count} namespaces") };
+        complain(&format!("{}\n", paint(DIM, format!("watching {told}; Ctrl-C ends"))));
+    }
+    while !stop.load(Ordering::Relaxed) && is_read() {
+        let events = watcher.wait(PAUSE).map_err(|error| refused(&error))?;
+        let now = Timestamp::now();
+        let mut lines = String::new();
+        for event in events.iter().filter(|event| is_wanted(event, what, only)) {
+            if look.json {
+                let line = Line { time: clock::rfc3339(now), event };
+                lines += &serde_json::to_string(&line)
+                    .map_err(|error| Failure::refused(format!("cannot write this as JSON: {error}"), None))?;
+                lines.push('\n');
+            } else {
+                lines += &line(event, now);
+            }
+        }
+        if !lines.is_empty() && !wrote(&lines) {
+            break;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn refused(error: &raum_core::host::ObserveError) -> Failure {
+    Failure::refused(error.to_string(), Some("is /proc mounted?".to_owned()))
+}
+
+fn is_wanted(event: &Event, what: Option<&str>, only: &[Kind]) -> bool {
+    // that something was missed concerns everybody
+    matches!(event.what, What::Overrun)
+        || (what.is_none_or(|text| event.is_of(text))
+            && (only.is_empty() || only.iter().any(|kind| kind.name() == event.what.kind())))
+}
+
+fn line(event: &Event, now: Timestamp) -> String {
+    let style = match event.change {
+        Change::Added => GOOD,
+        Change::Changed => CHANGED,
+        Change::Removed | Change::Missed => BAD,
+    };
+    format!(
+        "{}  {}  {} {}\n",
+        paint(DIM, clock::time(now)),
+        paint(STRONG, format!("{:<NAME$}", event.namespace)),
+        paint(style, event.change.sign()),
+        event.what,
+    )
+}
