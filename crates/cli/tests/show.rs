@@ -317,3 +317,33 @@ fn sockets(name: &str, ours: &Value, ns: &OwnedFd) {
     });
     assert_eq!(own.collect::<BTreeSet<_>>(), all, "{name}");
 }
+
+/// As iptables-nft and people write them.
+const RULES: &str = "table ip nat {
+    chain PREROUTING { type nat hook prerouting priority -100; tcp dport 8080 counter dnat to 172.17.0.2:80; }
+    chain POSTROUTING { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade; }
+}";
+
+#[test]
+fn nat_rules_of_others_are_told_in_plain_words() {
+    sandbox::run(|| {
+        let mut child = match Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn() {
+            Ok(child) => child,
+            Err(_) => return println!("`nft` is not installed: nobody writes rules"),
+        };
+        let mut input = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, RULES.as_bytes()).expect("rules");
+        drop(input);
+        assert!(child.wait().expect("nft").success());
+        let output = Command::new(RAUM).args(["show", "host", "nat"]).output().expect("raum");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("not seen")).collect();
+        let forward = lines.iter().find(|line| line.contains("172.17.0.2:80")).unwrap_or_else(|| panic!("{said}"));
+        assert!(forward.contains("tcp port 8080") && forward.contains("(table ip nat)"), "{said}");
+        let masquerade = lines.iter().find(|line| line.contains("masquerade")).unwrap_or_else(|| panic!("{said}"));
+        assert!(masquerade.contains("172.17.0.0/16") && masquerade.contains("docker0"), "{said}");
+        assert_eq!(lines.len(), 2, "{said}");
+        let nat = room("host");
+        assert_eq!(list(&nat, "nat").len(), 2);
+    });
+}

@@ -22,15 +22,16 @@ use std::sync::Arc;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::lab::mark;
 use raum_core::name::LabName;
+use raum_core::nft::Table;
 use raum_core::ruleset::translations;
-use raum_core::view::{Listener, Missing, Owner, Parts, Room, Scene};
+use raum_core::view::{Listener, Missing, Owner, Parts, Room, Scene, Translation};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use crate::message::{Answer, Attribute, Requests};
 use crate::socket::{Protocol, Reply, Socket};
 use crate::workers::spread;
-use crate::{errno, namespace, nft};
+use crate::{errno, namespace, nft, ruleset};
 use find::Holders;
 use link::Link;
 use vantage::Vantage;
@@ -378,17 +379,8 @@ impl Eye<'_> {
             }
         }
         if parts.nat {
-            let read = Socket::open(Protocol::Netfilter).and_then(|mut socket| {
-                let tables = nft::observe_all(&mut socket)?;
-                Ok((tables, crate::ruleset::read(&mut socket)?))
-            });
-            match read {
-                Ok((tables, ruleset)) => {
-                    room.tables = tables;
-                    room.nat = translations(&ruleset);
-                }
-                // a kernel without nf_tables has no rules
-                Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => {}
+            match rules() {
+                Ok((tables, nat)) => (room.tables, room.nat) = (tables, nat),
                 Err(error) => tell("NAT rules", &error),
             }
         }
@@ -409,6 +401,18 @@ impl Eye<'_> {
         }
         room.missing.append(&mut lost);
     }
+}
+
+/// The labs' own tables, and what others translate. A kernel without nf_tables has no rules.
+fn rules() -> Result<(Vec<Table>, Vec<Translation>), OpError> {
+    let mut socket = match Socket::open(Protocol::Netfilter) {
+        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => return Ok(Default::default()),
+        socket => socket?,
+    };
+    let all = ruleset::read(&mut socket)?;
+    let of_labs = all.tables.iter().any(|table| table.lab().is_some());
+    let tables = if of_labs { nft::observe_all(&mut socket)? } else { Vec::new() };
+    Ok((tables, translations(&all)))
 }
 
 /// How many of the readers here take a message for one of theirs.

@@ -11,12 +11,13 @@ use crate::output::{BAD, DIM, paint};
 /// With a heading for each table.
 pub fn sections(room: &Room) -> String {
     let mut text = String::new();
-    for table in &room.tables {
-        let lines = in_words(table);
-        if !lines.is_empty() {
-            text += &format!("  NAT and forwards  {}\n", paint(DIM, format!("table inet {}", table.name)));
-            text.extend(lines.iter().map(|line| format!("    {line}\n")));
+    let mut last = String::new();
+    for (table, line) in all(room) {
+        if table != last {
+            text += &format!("  NAT and forwards  {}\n", paint(DIM, &table));
+            last = table;
         }
+        text += &format!("    {line}\n");
     }
     text
 }
@@ -24,11 +25,20 @@ pub fn sections(room: &Room) -> String {
 /// One line each.
 pub fn lines(room: &Room, indent: usize) -> Vec<String> {
     let lead = " ".repeat(indent);
-    let of = |name: &str| paint(DIM, format!("  (table inet {name})"));
-    let tables = room.tables.iter();
-    tables
-        .flat_map(|table| in_words(table).into_iter().map(|line| format!("{lead}{line}{}\n", of(&table.name))))
-        .collect()
+    all(room).into_iter().map(|(table, line)| format!("{lead}{line}  {}\n", paint(DIM, format!("({table})")))).collect()
+}
+
+/// Each with its table: those of labs first.
+fn all(room: &Room) -> Vec<(String, String)> {
+    let of_labs = room.tables.iter().flat_map(|table| {
+        let name = format!("table inet {}", table.name);
+        in_words(table).into_iter().map(move |line| (name.clone(), line))
+    });
+    let others = room.nat.iter().map(|rule| {
+        let comment = rule.comment.as_ref().map(|comment| paint(DIM, format!("  “{comment}”"))).unwrap_or_default();
+        (format!("table {}", rule.table), format!("{rule}{comment}"))
+    });
+    of_labs.chain(others).collect()
 }
 
 /// A table's rules in plain words, where they translate or forward; each once, though a forward takes a rule for packets
