@@ -51,6 +51,9 @@ struct Known {
     neighbours: HashMap<(String, IpAddr), (Option<Mac>, String)>,
 }
 
+/// Links, and addresses with the indices of their links.
+type Listed = (Vec<link::Link>, Vec<(u32, IpNet)>);
+
 #[derive(PartialEq, Eq)]
 struct Traces {
     paths: Vec<PathBuf>,
@@ -192,7 +195,7 @@ impl Book {
         Ok(())
     }
 
-    fn list(&self, number: i32) -> Result<(Vec<link::Link>, Vec<(u32, IpNet)>), OpError> {
+    fn list(&self, number: i32) -> Result<Listed, OpError> {
         let both = |socket: &mut Socket, nsid| Ok((link::list(socket, nsid, false)?, link::addresses(socket, nsid)?));
         match &self.vantage {
             Some(vantage) => vantage.with(|socket| both(socket, Some(number))),
