@@ -67,6 +67,7 @@ fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(
         carrier: link.up,
         mtu: link.mtu,
         mac: Some(link.mac),
+        group: 0,
         master: link.master.as_ref().map(ToString::to_string),
         peer_index: peer.as_ref().map(|peer| peer.index),
         alias: link.alias.clone(),
