@@ -159,6 +159,15 @@ pub enum Command {
     },
     /// Examine this host: what would keep labs from working, and what helps; exit status 1 at a problem.
     Doctor,
+    /// Commands that edit a lab and bring it up.
+    #[command(flatten)]
+    Step(crate::steps::Step),
+    /// Print the lab file of a lab that is up.
+    Export {
+        /// The lab.
+        #[arg(default_value = "default")]
+        lab: String,
+    },
     /// Print the JSON Schema of the lab file.
     Schema,
     /// Print completions for a shell.

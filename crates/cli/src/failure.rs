@@ -5,7 +5,8 @@ use std::fmt::Write;
 use raum::error::Error;
 use raum::labs::{left_behind, left_lines};
 use raum::reach::{Cause, Failure as NotReached};
-use raum_core::problem::{Problem, render};
+use raum_core::lab::edit::LINE_AT;
+use raum_core::problem::{Problem, Sheet, render, render_sheets};
 use serde::Serialize;
 
 use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, paint};
@@ -26,6 +27,17 @@ pub enum Failure {
         /// All of them.
         problems: Vec<Problem>,
     },
+    /// A step with problems: they point at the line that was typed, or at the lab.
+    Step {
+        /// Which lab.
+        lab: String,
+        /// It as a lab file.
+        text: String,
+        /// The line.
+        line: String,
+        /// All of them.
+        problems: Vec<Problem>,
+    },
     /// The library's.
     Raum(Box<Error>),
     /// The command's own.
@@ -40,6 +52,16 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A step's failure; `line` is what was typed.
+    pub fn of_step(error: Error, line: &str) -> Self {
+        match error {
+            Error::Step { lab, text, problems } => {
+                Failure::Step { lab: lab.to_string(), text, line: line.to_owned(), problems }
+            }
+            other => other.into(),
+        }
+    }
+
     /// Wrong usage.
     pub fn usage(message: String, help: Option<String>) -> Self {
         Failure::Plain { message, help, exit: Exit::Usage }
@@ -60,6 +82,18 @@ impl Failure {
             }
             Failure::Problems { file, text, problems } => {
                 complain(&render(problems, file, text, look.colour));
+                Exit::Usage
+            }
+            Failure::Step { lab, text, line, problems } => {
+                let name = format!("lab {lab}");
+                let sheets =
+                    [Sheet { name: &name, text, at: 0 }, Sheet { name: "command line", text: line, at: LINE_AT }];
+                if look.json {
+                    let told: Vec<_> = problems.iter().map(|problem| of_sheets(problem, &sheets)).collect();
+                    answer_json(&serde_json::json!({ "problems": told }));
+                } else {
+                    complain(&render_sheets(problems, &sheets, look.colour));
+                }
                 Exit::Usage
             }
             Failure::Raum(error) => {
@@ -98,6 +132,17 @@ impl<'a> Told<'a> {
             help: problem.help.as_deref(),
         }
     }
+}
+
+/// `--json`: a problem of a step, with the sheet that its line and column are on.
+fn of_sheets(problem: &Problem, sheets: &[Sheet<'_>]) -> serde_json::Value {
+    let sheet = sheets.iter().rfind(|sheet| sheet.at <= problem.span.start).or(sheets.first());
+    let Some(sheet) = sheet else { return serde_json::Value::Null };
+    let span = problem.span.start - sheet.at..problem.span.end.saturating_sub(sheet.at);
+    let local = Problem { span, ..problem.clone() };
+    let mut told = serde_json::json!(Told::of(&local, sheet.text));
+    told["file"] = sheet.name.into();
+    told
 }
 
 impl From<Error> for Failure {

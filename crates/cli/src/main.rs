@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod input;
 mod output;
+mod steps;
 mod stop;
 
 use std::process::ExitCode;

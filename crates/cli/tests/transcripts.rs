@@ -131,5 +131,10 @@ transcripts!(
     refused,
     script,
     seeing,
+    steps_by_hand,
+    steps_explained,
+    steps_of_a_file,
+    steps_of_a_router,
+    steps_wrong,
     watching,
 );

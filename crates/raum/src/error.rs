@@ -14,6 +14,17 @@ pub enum Error {
     /// The lab file is wrong. Nothing was touched.
     #[error("the lab file has {} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Invalid(Vec<Problem>),
+    /// A step that cannot be done, or a lab that it makes wrong. Nothing was touched.
+    #[error("lab `{lab}` stays as it is: the step has {} problem{}", problems.len(), if problems.len() == 1 { "" } else { "s" })]
+    Step {
+        /// Which lab.
+        lab: LabName,
+        /// It before the step, as a lab file: problems point at it, or at the line that was typed
+        /// ([`raum_core::lab::edit::LINE_AT`]).
+        text: String,
+        /// What is wrong.
+        problems: Vec<Problem>,
+    },
     /// The process may not change networks. Nothing was touched.
     #[error("not permitted: raum makes and looks into namespaces, which needs {missing}")]
     Permission {

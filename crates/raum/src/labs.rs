@@ -136,7 +136,7 @@ impl Labs {
 
     /// The host around a lab. What labs noted about sysctls is in their tables; where somebody flushed those, raum's own
     /// records still have it.
-    fn around(&mut self, lab: &LabName) -> Result<Surroundings, Error> {
+    pub(crate) fn around(&mut self, lab: &LabName) -> Result<Surroundings, Error> {
         let mut around = self.host.surroundings(lab)?;
         for known in self.place.labs() {
             let Ok(Some(record)) = Record::read(&self.place, &known) else { continue };
@@ -172,7 +172,7 @@ impl Labs {
     }
 
     /// After the last lab: no files of raum's, and `/run/netns` as it was.
-    fn leave(&self, lock: Lock) -> Result<(), Error> {
+    pub(crate) fn leave(&self, lock: Lock) -> Result<(), Error> {
         if self.place.is_empty()
             && let Some(was) = self.place.take_names_folder()?
         {
@@ -190,9 +190,23 @@ impl Labs {
     ) -> Result<Prepared, Error> {
         // prepared under the lock: what was seen is still so when it is acted on
         let prepared = self.prepare(lab, file)?;
+        self.bring(prepared, false, stop, progress)
+    }
+
+    /// Does what is prepared, under the lock. `edited`: the lab is no longer what its file says.
+    pub(crate) fn bring(
+        &mut self,
+        prepared: Prepared,
+        edited: bool,
+        stop: &AtomicBool,
+        progress: &mut Progress<'_>,
+    ) -> Result<Prepared, Error> {
         let name = prepared.lab.name.value.clone();
-        let mut record = Record::of(&prepared.lab, prepared.file.clone(), &prepared.design);
-        record.foreign_rules = self.foreign_rules;
+        let record = Record {
+            edited,
+            foreign_rules: self.foreign_rules,
+            ..Record::of(&prepared.lab, prepared.file.clone(), &prepared.design)
+        };
         let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
         if !prepared.plan.is_empty() {
             let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
@@ -241,6 +255,12 @@ impl Labs {
     pub fn down(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
         permission::check()?;
         let lock = self.place.lock()?;
+        let removed = self.remove_locked(lab, progress)?;
+        self.leave(lock)?;
+        Ok(removed)
+    }
+
+    pub(crate) fn remove_locked(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
         scope.inside = false;
@@ -252,13 +272,12 @@ impl Labs {
             return Err(Error::Leftovers { lab: lab.clone(), left });
         }
         self.place.forget(lab)?;
-        self.leave(lock)?;
         Ok(Removed { plan, inhabited })
     }
 
     /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
     /// the names that the record and the journal know.
-    fn scope_of(&self, lab: &LabName, around: &Surroundings) -> Result<Scope, Error> {
+    pub(crate) fn scope_of(&self, lab: &LabName, around: &Surroundings) -> Result<Scope, Error> {
         let mut scope = Scope::of(lab);
         let mut known: Vec<State> = Vec::new();
         known.extend(Record::read(&self.place, lab).ok().flatten().map(|record| record.state));
@@ -340,7 +359,7 @@ impl Labs {
 }
 
 /// Which processes live in the lab's namespaces.
-fn inhabited(state: &State) -> Result<Vec<(NsName, Vec<u32>)>, Error> {
+pub(crate) fn inhabited(state: &State) -> Result<Vec<(NsName, Vec<u32>)>, Error> {
     let names = state.namespaces.iter().filter(|(_, ns)| ns.owner == raum_core::state::Owner::Lab);
     let names: Vec<NsName> = names.filter_map(|(id, _)| id.name()).cloned().collect();
     Ok(raum_kernel::processes::inside(&names))

@@ -20,6 +20,7 @@
 
 pub mod beside;
 pub mod doctor;
+pub mod edit;
 pub mod error;
 pub mod exec;
 pub mod import;

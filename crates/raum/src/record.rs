@@ -28,6 +28,12 @@ pub struct Record {
     pub lab: LabName,
     /// The lab file, absolute; none for a lab that came from standard input.
     pub file: Option<PathBuf>,
+    /// The lab as a lab file: what steps edit, and `export` prints. None in a record of an older raum.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// Has a step changed it since it was read from `file`?
+    #[serde(default)]
+    pub edited: bool,
     /// What was reached: what `status` compares the host with.
     pub state: State,
     /// Each node's namespace and addresses.
@@ -70,6 +76,8 @@ impl Record {
         Self {
             lab: lab.name.value.clone(),
             file,
+            text: Some(lab.to_string()),
+            edited: false,
             state: design.state.clone(),
             nodes: nodes.collect(),
             flows: design.flows.clone(),

@@ -144,6 +144,16 @@ fn family(v6: Option<bool>) -> &'static str {
     }
 }
 
+/// Every name under [`NETNS_DIR`], in order; what cannot be the name of a namespace is passed over.
+#[must_use]
+pub fn names() -> Vec<NsName> {
+    let Ok(entries) = fs::read_dir(NETNS_DIR) else { return Vec::new() };
+    let mut names: Vec<NsName> =
+        entries.flatten().filter_map(|entry| NsName::new(entry.file_name().to_str()?).ok()).collect();
+    names.sort();
+    names
+}
+
 fn exists(name: &NsName) -> bool {
     fs::symlink_metadata(Path::new(NETNS_DIR).join(name.as_str())).is_ok()
 }

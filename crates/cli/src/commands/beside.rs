@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use raum_core::beside::Obstacle;
+use raum_core::name::LabName;
 
 use crate::output::{CHANGED, STRONG, paint};
 
@@ -10,7 +11,8 @@ use crate::output::{CHANGED, STRONG, paint};
 const SHOWN: usize = 4;
 
 /// A note for each chain that drops the lab's packets, with the commands that open it.
-pub fn notes(obstacles: &[Obstacle], file: Option<&Path>) -> String {
+/// `edited`: the lab is no longer what its file says, or has none.
+pub fn notes(obstacles: &[Obstacle], lab: &LabName, file: Option<&Path>, edited: bool) -> String {
     let mut text = String::new();
     for obstacle in obstacles {
         let verb = if obstacle.certain { "drops" } else { "may drop" };
@@ -32,8 +34,11 @@ pub fn notes(obstacles: &[Obstacle], file: Option<&Path>) -> String {
         }
     }
     if obstacles.iter().any(|obstacle| !obstacle.openings.is_empty()) {
-        let file = file.map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
-        text += &format!("  or let raum do it, until `raum down`:\n    raum up --with-foreign-rules {file}\n");
+        let again = match file {
+            Some(file) if !edited => format!("raum up --with-foreign-rules {}", file.display()),
+            _ => format!("raum export {lab} | raum up --with-foreign-rules -"),
+        };
+        text += &format!("  or let raum do it, until `raum down`:\n    {again}\n");
     }
     text
 }

@@ -6,15 +6,18 @@ mod clock;
 mod describe;
 mod doctor;
 mod down;
+mod export;
 mod generate;
 mod graph;
 mod import;
 mod inside;
 mod ls;
+mod namespaces;
 mod ping;
 mod plan;
 mod show;
 mod status;
+mod step;
 mod up;
 mod watch;
 
@@ -44,6 +47,8 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
             ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
         }
         Command::Doctor => doctor::run(look),
+        Command::Step(step) => step::run(&step, look),
+        Command::Export { lab } => export::run(&lab, look),
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),

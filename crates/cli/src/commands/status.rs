@@ -1,6 +1,7 @@
 //! `raum status`: does the host still have what the last `up` made? Exit status 1 if not.
 
 use raum::Labs;
+use raum::record::Record;
 use raum_core::beside::Obstacle;
 use raum_core::name::LabName;
 use raum_core::plan::Plan;
@@ -56,13 +57,11 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             if plan.is_empty() {
                 answer(&format!("{} is {}\n", paint(STRONG, &name), paint(GOOD, "as it should be")));
             } else {
-                let again = record.file.as_ref().map_or_else(|| "FILE".to_owned(), |file| file.display().to_string());
                 answer(&format!("{} {}; this would repair it:\n", paint(STRONG, &name), paint(BAD, "has changed")));
                 answer(&describe::plan(&plan, 40));
-                let option = if record.foreign_rules { "--with-foreign-rules " } else { "" };
-                answer(&format!("  raum up {option}{again}\n"));
+                answer(&format!("  {}\n", again(&record)));
             }
-            answer(&beside::notes(&in_the_way, record.file.as_deref()));
+            answer(&beside::notes(&in_the_way, &name, record.file.as_deref(), record.edited));
         }
         reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: Some(plan), in_the_way });
     }
@@ -70,4 +69,13 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
         answer_json(&reports);
     }
     Ok(exit)
+}
+
+/// What brings the lab back: its file, if that still says what the lab is.
+fn again(record: &Record) -> String {
+    let option = if record.foreign_rules { "--with-foreign-rules " } else { "" };
+    match &record.file {
+        Some(file) if !record.edited => format!("raum up {option}{}", file.display()),
+        _ => format!("raum export {} | raum up {option}-", record.lab),
+    }
 }

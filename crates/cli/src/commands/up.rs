@@ -46,7 +46,7 @@ pub fn run(file: &Path, foreign_rules: bool, look: Look) -> Result<Exit, Failure
         });
     } else {
         answer(&said(&prepared));
-        complain(&beside::notes(&prepared.obstacles, prepared.file.as_deref()));
+        complain(&beside::notes(&prepared.obstacles, &prepared.lab.name, prepared.file.as_deref(), false));
     }
     Ok(Exit::Done)
 }

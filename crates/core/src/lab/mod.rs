@@ -4,6 +4,7 @@
 //! every choice that the user left open. Ranges (`n[1-100]`) are expanded here already. Each value knows its place in the
 //! file ([`At`]), so that whoever finds a problem later can point at it.
 
+pub mod edit;
 pub mod range;
 
 mod check;
@@ -137,6 +138,23 @@ pub struct Node {
     pub publish: Vec<At<Publish>>,
     /// `forward:`, ports of this router that lead to other nodes.
     pub forward: Vec<At<Forward>>,
+}
+
+impl Node {
+    /// A namespace with nothing in it.
+    #[must_use]
+    pub fn new(name: At<NodeName>) -> Self {
+        Self {
+            name,
+            on: Vec::new(),
+            gateways: Vec::new(),
+            routes: Vec::new(),
+            forwarding: None,
+            nat: None,
+            publish: Vec::new(),
+            forward: Vec::new(),
+        }
+    }
 }
 
 /// A veth pair between two nodes.

@@ -7,7 +7,7 @@ mod render;
 
 use std::ops::Range;
 
-pub use render::render;
+pub use render::{Sheet, render, render_sheets};
 
 /// One problem of a lab file.
 #[derive(Debug, Clone, PartialEq, Eq)]

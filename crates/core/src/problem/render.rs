@@ -34,13 +34,58 @@ const SENTENCE_MAX: usize = 400;
 /// does; one that covers several lines is shown on its first; 0..0 is no place, only the file is named then.
 #[must_use]
 pub fn render(problems: &[Problem], file: &str, text: &str, colour: bool) -> String {
-    let page =
-        Page { file: sentence(file), text, starts: line_starts(text), style: if colour { &COLOUR } else { &PLAIN } };
+    render_sheets(problems, &[Sheet { name: file, text, at: 0 }], colour)
+}
+
+/// One of several texts that problems can point at.
+#[derive(Debug, Clone, Copy)]
+pub struct Sheet<'a> {
+    /// The name to show.
+    pub name: &'a str,
+    /// The text.
+    pub text: &'a str,
+    /// The number by which spans know its first byte.
+    pub at: usize,
+}
+
+/// As [`render`], where the places are on several sheets, in the order of where they begin. What stands on another sheet
+/// than the problem itself follows with that sheet's name.
+#[must_use]
+pub fn render_sheets(problems: &[Problem], sheets: &[Sheet<'_>], colour: bool) -> String {
+    let style = if colour { &COLOUR } else { &PLAIN };
+    let pages = sheets.iter().map(|sheet| Page {
+        file: sentence(sheet.name),
+        at: sheet.at,
+        text: sheet.text,
+        starts: line_starts(sheet.text),
+        style,
+    });
+    let pages: Vec<Page<'_>> = pages.collect();
     let mut sorted: Vec<&Problem> = problems.iter().collect();
     sorted.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
     sorted.dedup();
-    let shown: Vec<String> = sorted.into_iter().map(|problem| page.problem(problem)).collect();
+    let shown: Vec<String> = sorted.into_iter().map(|problem| on_pages(problem, &pages)).collect();
     shown.join("\n")
+}
+
+/// The page that a span is on: the last one that begins before it.
+fn page_of(pages: &[Page<'_>], span: &Range<usize>) -> usize {
+    pages.iter().rposition(|page| page.at <= span.start).unwrap_or(0)
+}
+
+fn on_pages(problem: &Problem, pages: &[Page<'_>]) -> String {
+    let own = page_of(pages, &problem.span);
+    let Some(page) = pages.get(own) else { return String::new() };
+    let local =
+        |page: &Page<'_>, span: &Range<usize>| span.start.saturating_sub(page.at)..span.end.saturating_sub(page.at);
+    let related = |at: usize, page: &Page<'_>| -> Vec<Related> {
+        let here = problem.related.iter().filter(|(span, _)| page_of(pages, span) == at);
+        here.map(|(span, label)| (local(page, span), label.clone())).collect()
+    };
+    let here = Problem { span: local(page, &problem.span), related: related(own, page), ..problem.clone() };
+    let others = pages.iter().enumerate().filter(|(at, _)| *at != own);
+    let others: Vec<_> = others.map(|(at, page)| (page, related(at, page))).collect();
+    page.problem(&here, &others)
 }
 
 /// Select Graphic Rendition (ECMA-48, 8.3.117) before and after each part.
@@ -69,9 +114,14 @@ fn line_starts(text: &str) -> Vec<usize> {
     std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect()
 }
 
+/// A place and what is said there, as [`Problem::related`] has them.
+type Related = (Range<usize>, String);
+
 /// A file to point at.
 struct Page<'a> {
     file: String,
+    /// Its first byte as spans know it.
+    at: usize,
     text: &'a str,
     /// First byte of each line.
     starts: Vec<usize>,
@@ -89,17 +139,33 @@ struct Mark<'a> {
 }
 
 impl Page<'_> {
-    fn problem(&self, problem: &Problem) -> String {
-        let Style { error, message, frame, help, off, .. } = self.style;
+    /// `others` are places on other pages.
+    fn problem(&self, problem: &Problem, others: &[(&Page<'_>, Vec<Related>)]) -> String {
+        let Style { error, message, help, off, .. } = self.style;
         let mut out = format!("{error}error{off}{message}: {}{off}\n", sentence(&problem.message));
         let mut marks = Vec::new();
         if problem.span != (0..0) && !self.text.trim().is_empty() {
             marks.push(self.mark(&problem.span, &problem.label, true));
         }
         marks.extend(problem.related.iter().map(|(span, label)| self.mark(span, label, false)));
+        let is_placed = marks.first().is_some_and(|mark| mark.primary);
+        self.places(&mut out, &marks, is_placed);
+        for (page, related) in others.iter().filter(|(_, related)| !related.is_empty()) {
+            let marks: Vec<Mark<'_>> = related.iter().map(|(span, label)| page.mark(span, label, false)).collect();
+            page.places(&mut out, &marks, true);
+        }
+        if let Some(text) = &problem.help {
+            writeln!(out, "{help}help{off}: {}", sentence(text)).unwrap_or_default();
+        }
+        out
+    }
+
+    /// Where: the file and the place of the first mark, if that is to be told, and the lines with their marks.
+    fn places(&self, out: &mut String, marks: &[Mark<'_>], is_placed: bool) {
+        let Style { frame, off, .. } = self.style;
         let width = marks.iter().map(|mark| (mark.line + 1).to_string().len()).max().unwrap_or(1);
         // writing to a String cannot fail
-        match marks.first().filter(|mark| mark.primary) {
+        match marks.first().filter(|_| is_placed) {
             Some(mark) => {
                 let column = self.line(mark.line).get(..mark.span.start).map_or(0, |before| before.chars().count()) + 1;
                 writeln!(out, "{:width$}{frame}-->{off} {}:{}:{column}", "", self.file, mark.line + 1)
@@ -115,12 +181,8 @@ impl Page<'_> {
             }
             before = Some(line);
             let here: Vec<&Mark<'_>> = marks.iter().filter(|mark| mark.line == line).collect();
-            self.lines(&mut out, line, &here, width);
+            self.lines(out, line, &here, width);
         }
-        if let Some(text) = &problem.help {
-            writeln!(out, "{help}help{off}: {}", sentence(text)).unwrap_or_default();
-        }
-        out
     }
 
     /// A line with its marks under it.
@@ -294,6 +356,26 @@ mod tests {
     fn no_place_names_the_file_alone() {
         assert_eq!(one("a: b", 0..0), "error: wrong\n --> lab.yaml\nhelp: right\n");
         assert_eq!(one("\n", 0..1), "error: wrong\n --> lab.yaml\nhelp: right\n");
+    }
+
+    #[test]
+    fn a_place_on_another_sheet_has_that_sheets_name() {
+        let line = Sheet { name: "command line", text: "raum addr add red 10.0.0.1/24", at: 100 };
+        let lab = Sheet { name: "lab", text: "a: 1\nb: 10.0.0.1\n", at: 0 };
+        let problem = Problem::new("twice", 118..129).label("again").related(8..16, "first").help("another");
+        assert_eq!(
+            render_sheets(&[problem], &[lab, line], false).lines().collect::<Vec<_>>(),
+            [
+                "error: twice",
+                " --> command line:1:19",
+                "1 | raum addr add red 10.0.0.1/24",
+                "  |                   ^^^^^^^^^^^ again",
+                " --> lab:2:4",
+                "2 | b: 10.0.0.1",
+                "  |    -------- first",
+                "help: another"
+            ]
+        );
     }
 
     #[test]

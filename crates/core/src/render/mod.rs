@@ -3,8 +3,11 @@
 //! [`script`] is a POSIX shell script that does the same as the plan. Names and texts are quoted where the shell needs it,
 //! and always follow a keyword (`dev`, `name`) where `ip` would else take them for an option.
 
+mod explain;
 mod link;
 mod shell;
+
+pub use explain::{Explained, explain};
 
 use ipnet::IpNet;
 

@@ -76,7 +76,7 @@ fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k s
 }
 
 /// `did you mean ...?` if some known word is near, else what is known, else `otherwise`.
-fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str> + Clone, otherwise: &str) -> String {
+pub(super) fn did_you_mean<'k>(word: &str, known: impl Iterator<Item = &'k str> + Clone, otherwise: &str) -> String {
     match nearest(word, known.clone()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => match list(known.map(|k| format!("`{k}`"))) {

@@ -26,7 +26,7 @@ pub(super) fn lab(file: LabFile, fallback_name: &LabName, reader: &mut Reader) -
     if !nodes.iter().any(|node| node.name.is_host())
         && let Some(end) = links.iter().flat_map(|link| &link.ends).find(|end| end.to.is_host())
     {
-        nodes.push(node(end.to.clone()));
+        nodes.push(Node::new(end.to.clone()));
     }
     Some(Lab { name, switches, nodes, links })
 }
@@ -38,19 +38,6 @@ struct Room<'r> {
     things: u64,
     /// Name, what it is, where.
     names: HashMap<NodeName, (&'static str, Range<usize>)>,
-}
-
-fn node(name: At<NodeName>) -> Node {
-    Node {
-        name,
-        on: Vec::new(),
-        gateways: Vec::new(),
-        routes: Vec::new(),
-        forwarding: None,
-        nat: None,
-        publish: Vec::new(),
-        forward: Vec::new(),
-    }
 }
 
 impl Room<'_> {
@@ -191,7 +178,7 @@ impl Room<'_> {
                     nat: file.nat.clone().and_then(super::file::RouterNat::nat),
                     publish: publish.clone(),
                     forward: forward.clone(),
-                    ..node(name)
+                    ..Node::new(name)
                 });
             }
         }
@@ -343,7 +330,7 @@ fn link_end(either: Either<LinkEnd, LinkEndFile>) -> Option<RawEnd> {
 }
 
 /// The end of one of the names of a range.
-fn one_end(end: &RawEnd, at: u32) -> Option<End> {
+pub(super) fn one_end(end: &RawEnd, at: u32) -> Option<End> {
     let name = end.to.0.name(if end.to.0.count() == 1 { 0 } else { at }).ok()?;
     Some(End {
         to: At::new(name, end.to.span.clone()),

@@ -9,7 +9,7 @@
 
 mod expand;
 mod file;
-mod form;
+pub(super) mod form;
 mod nat;
 mod read;
 mod scalar;
@@ -18,6 +18,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub(super) mod typed;
 
 use file::LabFile;
 use read::{FileType, Reader};

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 
 /// Collects the problems of a file.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(in crate::lab) struct Reader {
     pub problems: Vec<Problem>,
 }
 

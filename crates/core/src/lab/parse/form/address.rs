@@ -144,7 +144,7 @@ impl Form for Address {
 
 /// The subnet of a switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lab::parse) struct Subnet(pub IpNet);
+pub(in crate::lab) struct Subnet(pub IpNet);
 
 impl Form for Subnet {
     const DEF: &'static str = "subnet";
@@ -160,7 +160,7 @@ impl Form for Subnet {
 
 /// The next hop of the default route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lab::parse) struct Gateway(pub IpAddr);
+pub(in crate::lab) struct Gateway(pub IpAddr);
 
 impl Form for Gateway {
     const DEF: &'static str = "gateway";

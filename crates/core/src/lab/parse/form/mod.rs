@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
-pub(super) use address::{Gateway, Subnet};
+pub(in crate::lab) use address::{Gateway, Subnet};
 pub(super) use end::{LinkEnd, OnEnd, RawEnd};
 pub(super) use name::Names;
 
@@ -22,7 +22,7 @@ use super::tree::Scalar;
 use crate::problem::Problem;
 
 /// A text with a grammar.
-pub(super) trait Form: Sized {
+pub(in crate::lab) trait Form: Sized {
     /// Its name in the JSON Schema's definitions.
     const DEF: &'static str;
     /// What it is, with its article: `a route`.
@@ -58,7 +58,7 @@ pub(super) trait Form: Sized {
 
 /// A text or a part of it, with its place in the file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Text<'a> {
+pub(in crate::lab) struct Text<'a> {
     /// The text.
     pub text: &'a str,
     start: usize,
@@ -69,11 +69,16 @@ pub(super) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// The text of a scalar.
-    pub fn of(scalar: &'a Scalar) -> Self {
+    pub(in crate::lab::parse) fn of(scalar: &'a Scalar) -> Self {
         match scalar.verbatim {
             Some(start) => Text { text: &scalar.text, start, end: start + scalar.text.len(), verbatim: true },
             None => Text { text: &scalar.text, start: scalar.span.start, end: scalar.span.end, verbatim: false },
         }
+    }
+
+    /// A text that stands at a place, byte for byte.
+    pub fn typed(text: &'a str, start: usize) -> Self {
+        Text { text, start, end: start + text.len(), verbatim: true }
     }
 
     /// Its bytes in the file.

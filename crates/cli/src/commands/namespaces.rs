@@ -1,0 +1,62 @@
+//! `raum ns list`: the named namespaces of this host, whoever made them, and what raum knows of them.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Table, presets};
+use raum::Labs;
+use raum::record::Record;
+use raum::resolve::names;
+use raum_core::name::{LabName, NodeName};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output::{Exit, Look, answer, answer_json};
+
+/// `--json`: one namespace.
+#[derive(Debug, Serialize)]
+struct Row {
+    namespace: String,
+    lab: Option<LabName>,
+    node: Option<NodeName>,
+    addresses: Vec<String>,
+}
+
+pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
+    let lab = lab.map(LabName::new).transpose().map_err(|error| Failure::usage(error.to_string(), None))?;
+    let labs = Labs::open()?;
+    let place = labs.place();
+    let mut known = BTreeMap::new();
+    for lab in place.labs() {
+        for (node, at) in
+            Record::read(place, &lab).map_err(raum::Error::from)?.into_iter().flat_map(|record| record.nodes)
+        {
+            known.extend(at.ns.name().cloned().map(|name| (name, (lab.clone(), node, at.addresses))));
+        }
+    }
+    let rows = names().into_iter().map(|name| match known.remove(&name) {
+        Some((lab, node, addresses)) => Row {
+            namespace: name.to_string(),
+            lab: Some(lab),
+            node: Some(node),
+            addresses: addresses.iter().map(ToString::to_string).collect(),
+        },
+        None => Row { namespace: name.to_string(), lab: None, node: None, addresses: Vec::new() },
+    });
+    let rows: Vec<Row> = rows.filter(|row| lab.is_none() || row.lab == lab).collect();
+    if look.json {
+        answer_json(&rows);
+    } else if rows.is_empty() {
+        answer("no namespace is here\n");
+    } else {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(["NAMESPACE", "LAB", "ADDRESSES"]);
+        for row in &rows {
+            let lab = row.lab.as_ref().map_or("-", LabName::as_str);
+            let addresses = if row.addresses.is_empty() { "-".to_owned() } else { row.addresses.join(" ") };
+            table.add_row([row.namespace.as_str(), lab, &addresses]);
+        }
+        let lines = table.lines().map(|line| line.trim().to_owned() + "\n");
+        answer(&lines.collect::<String>());
+    }
+    Ok(Exit::Done)
+}

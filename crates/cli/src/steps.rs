@@ -1,0 +1,335 @@
+//! What can be typed of steps: commands that edit a lab and bring it up, each one line.
+
+use clap::{Args, Subcommand};
+
+/// On every step.
+#[derive(Debug, Args)]
+pub struct How {
+    /// The lab; in the lab `default` namespaces have bare names.
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    pub lab: String,
+    /// Say what would be done, and do nothing.
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Print the `ip`, `nft` and `sysctl` commands that do the same, each with its reason, before it is done.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// On steps that remove something.
+#[derive(Debug, Args)]
+pub struct Forced {
+    /// What refers to it goes too.
+    #[arg(short, long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// Steps by hand: each edits a lab and brings it up, all or nothing.
+#[derive(Debug, Subcommand)]
+pub enum Step {
+    /// Namespaces: add, delete, list.
+    #[command(subcommand)]
+    Ns(Ns),
+    /// Connect two namespaces with a wire (a veth pair): `raum connect red 10.0.0.1/24 blue 10.0.0.2/24`.
+    Connect {
+        /// Both ends, each `NODE[:INTERFACE] [ADDRESS/LEN]…`, as in the lab file; NODE may be `host`.
+        #[arg(required = true, value_name = "END")]
+        ends: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take a wire between two namespaces away: `raum disconnect red blue`.
+    Disconnect {
+        /// Both ends, each `NODE[:INTERFACE]`.
+        #[arg(required = true, value_name = "END")]
+        ends: Vec<String>,
+        #[command(flatten)]
+        forced: Forced,
+    },
+    /// Switches (Linux bridges): add, delete.
+    #[command(subcommand)]
+    Switch(Switch),
+    /// Put a namespace on a switch: `raum attach red lan 10.1.0.7`.
+    Attach {
+        /// `NODE[:INTERFACE]`, or a range: `n[1-10]`.
+        namespace: String,
+        /// The switch.
+        switch: String,
+        /// Its addresses; without them one of each of the switch's subnets is chosen.
+        address: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take a namespace off a switch: `raum detach red lan`.
+    Detach {
+        /// `NODE[:INTERFACE]`
+        namespace: String,
+        /// The switch.
+        switch: String,
+        #[command(flatten)]
+        forced: Forced,
+    },
+    /// Addresses of interfaces: add, delete.
+    #[command(subcommand)]
+    Addr(Addr),
+    /// Routes: add, delete.
+    #[command(subcommand)]
+    Route(Route),
+    /// Say who is the gateway: `raum gateway lan host` for a switch, `raum gateway red 10.0.0.2` for a namespace.
+    Gateway {
+        /// A switch, or a namespace.
+        what: String,
+        /// Of a switch a namespace or `host`; of a namespace an address, one of each family.
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        gateway: Vec<String>,
+        /// None any more.
+        #[arg(long)]
+        none: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Does a namespace pass packets on? `raum forwarding router on`.
+    Forwarding {
+        /// The namespace.
+        namespace: String,
+        /// `on` or `off`.
+        #[arg(value_name = "on|off")]
+        value: String,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Translate the addresses of what leaves (masquerade): add, delete.
+    #[command(subcommand)]
+    Nat(Nat),
+    /// Ports of the host that lead to a namespace: add, delete.
+    #[command(subcommand)]
+    Publish(Publish),
+    /// Ports of a router namespace that lead to others: add, delete.
+    #[command(subcommand)]
+    Forward(Forward),
+    /// Interfaces: pull the cable, plug it in, MTU, hardware address.
+    #[command(subcommand)]
+    Link(Link),
+}
+
+/// `raum ns`
+#[derive(Debug, Subcommand)]
+pub enum Ns {
+    /// Add namespaces, as `ip netns add` does: `raum ns add red blue`, `raum ns add n[1-10]`.
+    Add {
+        /// Names or ranges of names.
+        #[arg(required = true)]
+        name: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Delete namespaces, and the links that end there.
+    Del {
+        /// Names or ranges of names.
+        #[arg(required = true)]
+        name: Vec<String>,
+        #[command(flatten)]
+        forced: Forced,
+    },
+    /// List the named namespaces of this host, with lab and addresses.
+    List {
+        /// Only those of this lab.
+        #[arg(long, value_name = "NAME")]
+        lab: Option<String>,
+    },
+}
+
+/// `raum switch`
+#[derive(Debug, Subcommand)]
+pub enum Switch {
+    /// Add a switch: `raum switch add lan 10.1.0.0/24 --gateway host --nat`.
+    Add {
+        /// Its name.
+        name: String,
+        /// Its subnets: at most one of IPv4 and one of IPv6.
+        subnet: Vec<String>,
+        /// Who has the first address of the subnets and routes for the others: `host`.
+        #[arg(long, value_name = "NODE")]
+        gateway: Option<String>,
+        /// Translate the addresses of what leaves the host; with `--gateway host`.
+        #[arg(long)]
+        nat: bool,
+        /// The namespace it lives in; without it, the host.
+        #[arg(long = "in", value_name = "NODE")]
+        place: Option<String>,
+        /// MTU in bytes, of it and what is on it.
+        #[arg(long, value_name = "BYTES")]
+        mtu: Option<String>,
+        /// Hardware address.
+        #[arg(long, value_name = "ADDRESS")]
+        mac: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Delete switches.
+    Del {
+        /// Their names.
+        #[arg(required = true)]
+        name: Vec<String>,
+        #[command(flatten)]
+        forced: Forced,
+    },
+}
+
+/// `raum addr`
+#[derive(Debug, Subcommand)]
+pub enum Addr {
+    /// Add addresses: `raum addr add red:eth0 10.0.0.1/24 fd00::1/64`.
+    Add {
+        /// `NODE:INTERFACE`; NODE alone if it has one interface.
+        interface: String,
+        /// Addresses with prefix length; without it where a switch's subnet gives one.
+        #[arg(required = true)]
+        address: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Delete addresses: `raum addr del red:eth0 10.0.0.1`.
+    Del {
+        /// `NODE:INTERFACE`; NODE alone if it has one interface.
+        interface: String,
+        /// Addresses.
+        #[arg(required = true)]
+        address: Vec<String>,
+        #[command(flatten)]
+        forced: Forced,
+    },
+}
+
+/// `raum route`
+#[derive(Debug, Subcommand)]
+pub enum Route {
+    /// Add a route, in the words of `ip route`: `raum route add red default via 10.0.0.2`.
+    Add {
+        /// A namespace, or `host`.
+        namespace: String,
+        /// `PREFIX|default via ADDRESS [dev INTERFACE] [metric N]`, `PREFIX dev INTERFACE`, `blackhole PREFIX`.
+        #[arg(required = true)]
+        route: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Delete a route: `raum route del red default`.
+    Del {
+        /// A namespace, or `host`.
+        namespace: String,
+        /// The destination, and as much more as tells it from others.
+        #[arg(required = true)]
+        route: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `raum nat`
+#[derive(Debug, Subcommand)]
+pub enum Nat {
+    /// Translate: `raum nat add lan` on the host, `raum nat add router --out wan` in a namespace.
+    Add {
+        /// A switch whose gateway is the host, or a namespace.
+        what: String,
+        /// The interface that packets leave by; of a switch, any without it.
+        #[arg(short, long, value_name = "INTERFACE")]
+        out: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Translate no longer.
+    Del {
+        /// A switch or a namespace.
+        what: String,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `raum publish`
+#[derive(Debug, Subcommand)]
+pub enum Publish {
+    /// Publish ports: `raum publish add web 8080:80`, the host's port first.
+    Add {
+        /// The namespace.
+        namespace: String,
+        /// `[ADDRESS:]PORT[-PORT][:PORT[-PORT]][/udp]`
+        #[arg(required = true)]
+        port: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Publish ports no longer: `raum publish del web 8080`.
+    Del {
+        /// The namespace.
+        namespace: String,
+        /// The host's port, or the whole entry.
+        #[arg(required = true)]
+        port: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `raum forward`
+#[derive(Debug, Subcommand)]
+pub enum Forward {
+    /// Forward a port: `raum forward add router wan 2222 to laptop:22`.
+    Add {
+        /// The router.
+        namespace: String,
+        /// `[INTERFACE] [ADDRESS:]PORT[-PORT][/udp] to NODE[:PORT[-PORT]]`; the lab file's `->` needs quotes in a shell.
+        #[arg(required = true, allow_hyphen_values = true)]
+        forward: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Forward a port no longer: `raum forward del router wan 2222`.
+    Del {
+        /// The router.
+        namespace: String,
+        /// What stands before `to`, or the whole.
+        #[arg(required = true, allow_hyphen_values = true)]
+        forward: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+/// `raum link`
+#[derive(Debug, Subcommand)]
+pub enum Link {
+    /// Plug the cable in again: `raum link up red:eth0`.
+    Up {
+        /// `NODE:INTERFACE`; NODE alone if it has one interface.
+        #[arg(required = true)]
+        interface: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Pull the cable out: `raum link down red:eth0`. Addresses and routes come back with `raum link up`.
+    Down {
+        /// `NODE:INTERFACE`; NODE alone if it has one interface.
+        #[arg(required = true)]
+        interface: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Set MTU or hardware address: `raum link set red:eth0 --mtu 1400`.
+    Set {
+        /// `NODE:INTERFACE`, NODE alone if it has one interface, or a switch.
+        interface: String,
+        /// MTU in bytes.
+        #[arg(long, value_name = "BYTES")]
+        mtu: Option<String>,
+        /// Hardware address.
+        #[arg(long, value_name = "ADDRESS")]
+        mac: Option<String>,
+        #[command(flatten)]
+        how: How,
+    },
+}

@@ -1,0 +1,57 @@
+//! Namespaces come and go.
+
+use super::find::{interfaces, is_switch, namespace, pin};
+use super::refer::{self, Before};
+use super::{Force, Refused, Words, expected, one, typed};
+use crate::lab::{At, Lab, Node};
+use crate::name::NodeName;
+use crate::problem::Problem;
+
+/// The names of all words, ranges one by one.
+fn names(words: &Words) -> Refused<Vec<At<NodeName>>> {
+    expected(words, "the name of a namespace")?;
+    let mut names = Vec::new();
+    for word in words.split() {
+        names.extend(typed::names(&word.text, word.at)?);
+    }
+    Ok(names)
+}
+
+/// Those that are there stay as they are.
+pub(super) fn add(lab: &mut Lab, words: &Words) -> Refused<()> {
+    for name in names(words)? {
+        if name.is_host() {
+            return one(Problem::new("`host` is there already", name.span)
+                .label("the namespace that raum was started in")
+                .help("choose another name"));
+        }
+        if is_switch(lab, &name) {
+            let there = lab.switches.iter().find(|switch| switch.name == name).map(|switch| switch.name.span.clone());
+            let problem = Problem::new(format!("`{}` is a switch", name.value), name.span.clone())
+                .label("each name stands for one thing of the lab")
+                .help("choose another name");
+            return one(match there.filter(|span| !span.is_empty()) {
+                Some(span) => problem.related(span, "the switch"),
+                None => problem,
+            });
+        }
+        if !lab.nodes.iter().any(|node| node.name == name) {
+            lab.nodes.push(Node::new(name));
+        }
+    }
+    Ok(())
+}
+
+/// Their links go with them, as the kernel has it.
+pub(super) fn del(lab: &mut Lab, words: &Words, force: Force) -> Refused<()> {
+    let before = Before::of(lab);
+    for name in names(words)? {
+        let index = namespace(lab, &name)?;
+        for neighbour in interfaces(lab, name.as_str()) {
+            pin(lab, &neighbour.far);
+        }
+        lab.nodes.remove(index);
+        lab.links.retain(|link| link.ends.iter().all(|end| end.to != name));
+    }
+    refer::settle(lab, &before, words, force)
+}

@@ -1,0 +1,96 @@
+//! Switches come and go.
+
+use super::refer::{self, Before};
+use super::{Force, Refused, SwitchOptions, Words, expected, find, name, one, typed};
+use crate::lab::parse::form::Subnet;
+use crate::lab::{At, Lab, Nat, Switch};
+use crate::problem::Problem;
+
+/// One that is there must be the same.
+pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refused<()> {
+    let (first, rest) = words.split_first();
+    let name = name(&first, "the name of a switch")?;
+    let mut subnets = Vec::new();
+    for word in rest.split() {
+        let subnet: At<Subnet> = typed::form(&word.text, word.at)?;
+        subnets.push(At::new(subnet.value.0, subnet.span));
+    }
+    for (at, subnet) in subnets.iter().enumerate() {
+        if let Some(first) = subnets[..at].iter().find(|first| first.addr().is_ipv4() == subnet.addr().is_ipv4()) {
+            return one(Problem::new("a switch has at most one subnet of a family", subnet.span.clone())
+                .label("the second one")
+                .related(first.span.clone(), "the first one")
+                .help("make a second switch for it"));
+        }
+    }
+    let switch = Switch {
+        name,
+        subnets,
+        gateway: options.gateway.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
+        nat: options.nat.as_ref().map(|word| At::new(Nat { out: None }, word.span())),
+        place: options.place.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
+        mtu: options.mtu.as_ref().map(|word| typed::mtu(&word.text, word.at)).transpose()?,
+        mac: options.mac.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
+    };
+    if switch.name.is_host() || lab.nodes.iter().any(|node| node.name == switch.name) {
+        let what = if switch.name.is_host() { "the machine itself" } else { "a namespace" };
+        return one(Problem::new(format!("`{}` is {what}", switch.name.value), switch.name.span.clone())
+            .label("each name stands for one thing of the lab")
+            .help("choose another name"));
+    }
+    match lab.switches.iter().find(|there| there.name == switch.name) {
+        None => {
+            if let Some(gateway) = switch.gateway.as_ref().filter(|gateway| !gateway.is_host())
+                && switch.place.as_ref() != Some(gateway)
+            {
+                find::on_switch(lab, gateway, &switch.name)?;
+            }
+            lab.switches.push(switch);
+        }
+        // what is not typed need not be the same
+        Some(there) if is_covered(&switch, there) => {}
+        Some(there) => {
+            let problem =
+                Problem::new(format!("switch `{}` is there, but not like this", switch.name.value), words.span()).help(
+                    format!(
+                        "{} removes it with what is on it",
+                        find::command(lab, &format!("switch del {} --force", switch.name.value))
+                    ),
+                );
+            return one(match there.name.span.is_empty() {
+                true => problem,
+                false => problem.related(there.name.span.clone(), "what is there"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Is everything that is typed so already?
+fn is_covered(typed: &Switch, there: &Switch) -> bool {
+    let same = |typed: bool, equal: bool| !typed || equal;
+    typed.subnets.iter().all(|subnet| there.subnets.contains(subnet))
+        && same(typed.gateway.is_some(), typed.gateway == there.gateway)
+        && same(typed.nat.is_some(), typed.nat == there.nat)
+        && same(typed.place.is_some(), typed.place == there.place)
+        && same(typed.mtu.is_some(), typed.mtu == there.mtu)
+        && same(typed.mac.is_some(), typed.mac == there.mac)
+}
+
+/// What is on them refers to them.
+pub(super) fn del(lab: &mut Lab, words: &Words, force: Force) -> Refused<()> {
+    expected(words, "the name of a switch")?;
+    let before = Before::of(lab);
+    for word in words.split() {
+        let name = name(&word, "the name of a switch")?;
+        let index = find::switch(lab, &name)?;
+        for node in 0..lab.nodes.len() {
+            if lab.nodes[node].on.iter().any(|end| end.to == name) {
+                let owner = lab.nodes[node].name.value.clone();
+                find::pin(lab, &owner);
+            }
+        }
+        lab.switches.remove(index);
+    }
+    refer::settle(lab, &before, words, force)
+}
