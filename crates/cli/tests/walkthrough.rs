@@ -1,4 +1,4 @@
-//! docs/walkthrough.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
+//! docs/walkthrough.md, docs/commands.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
 //!
 //! Blocks: `yaml NAME` is written to that file; `sh` must succeed; `sh fails` must not; `sh ip` is the exercise by hand, run
 //! where `ip` is installed, in namespaces of its own so that it meets nothing of raum's.
@@ -60,28 +60,33 @@ fn type_in(block: &Block, place: &Path) -> bool {
     output.status.success()
 }
 
+/// Does a page as a reader would; nothing is left in the end.
+fn read_and_type(name: &str) {
+    let place = Path::new("/run/reader");
+    fs::create_dir_all(place).expect("a directory");
+    let before = host_side();
+    let blocks = page(name);
+    assert!(blocks.iter().filter(|block| block.info.starts_with("sh")).count() >= 10, "the page has lost its commands");
+    for block in &blocks {
+        match block.info.split_once(' ') {
+            Some(("yaml", name)) => fs::write(place.join(name), &block.text).expect("a lab file"),
+            Some(("sh", "fails")) => assert!(!type_in(block, place), "line {} should fail", block.line),
+            Some(("sh", "ip")) => {}
+            None if block.info == "sh" => assert!(type_in(block, place), "line {} failed", block.line),
+            _ => panic!("line {}: nobody runs a block of `{}`", block.line, block.info),
+        }
+    }
+    assert_same(&before, &host_side(), name);
+}
+
 #[test]
 fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
-    sandbox::run(|| {
-        let place = Path::new("/run/reader");
-        fs::create_dir_all(place).expect("a directory");
-        let before = host_side();
-        let blocks = page("walkthrough.md");
-        assert!(
-            blocks.iter().filter(|block| block.info.starts_with("sh")).count() >= 10,
-            "the page has lost its commands"
-        );
-        for block in &blocks {
-            match block.info.split_once(' ') {
-                Some(("yaml", name)) => fs::write(place.join(name), &block.text).expect("a lab file"),
-                Some(("sh", "fails")) => assert!(!type_in(block, place), "line {} should fail", block.line),
-                Some(("sh", "ip")) => {}
-                None if block.info == "sh" => assert!(type_in(block, place), "line {} failed", block.line),
-                _ => panic!("line {}: nobody runs a block of `{}`", block.line, block.info),
-            }
-        }
-        assert_same(&before, &host_side(), "after the walk-through");
-    });
+    sandbox::run(|| read_and_type("walkthrough.md"));
+}
+
+#[test]
+fn every_block_of_the_commands_works_and_nothing_is_left() {
+    sandbox::run(|| read_and_type("commands.md"));
 }
 
 #[test]
