@@ -5,22 +5,13 @@
 
 mod common;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
-use std::process::Command;
-use std::time::Duration;
+use std::net::{TcpStream, UdpSocket};
 
-use common::RAUM;
+use common::traffic::{IMPATIENCE, PATIENCE, address, ip, listen, raum, tcp, up, within};
 use common::world::{done, route, world};
-use raum_kernel::namespace::in_namespace;
 use raum_kernel::{Linux, sandbox};
-
-/// Long enough for a loaded machine; only a lost packet waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// For what must not arrive: each such test waits that long.
-const IMPATIENCE: Duration = Duration::from_millis(400);
 
 const SHOP: &str = "
 lab: shop
@@ -42,53 +33,6 @@ namespaces:
 links:
   - ends: [\"router:wan 203.0.113.2/30 fd77:2::2/64\", \"server 203.0.113.1/30 fd77:2::1/64\"]
 ";
-
-fn raum(args: &[&str]) -> (bool, String) {
-    let output = Command::new(RAUM).args(args).output().expect("raum");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    (output.status.success(), said)
-}
-
-fn up(lab: &str) {
-    fs::write("/run/lab.yaml", lab).expect("a lab file");
-    let (fine, said) = raum(&["up", "/run/lab.yaml"]);
-    assert!(fine, "{said}");
-}
-
-fn within<T: Send>(ns: &str, f: impl FnOnce() -> T + Send) -> T {
-    let file = File::open(format!("/run/netns/{ns}")).expect("the namespace");
-    in_namespace(file.as_fd(), f).expect("a thread inside")
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
-}
-
-/// Connects from one place to another, and returns the client's address as the server saw it.
-fn tcp(from: Option<&str>, to: &str, server: &TcpListener) -> Result<IpAddr, String> {
-    let to = address(to);
-    let connect = || TcpStream::connect_timeout(&to, PATIENCE);
-    let mut client = match from {
-        Some(ns) => within(ns, connect),
-        None => connect(),
-    }
-    .map_err(|error| format!("connect to {to}: {error}"))?;
-    let (mut accepted, seen) = server.accept().map_err(|error| error.to_string())?;
-    client.write_all(b"over the wire").map_err(|error| error.to_string())?;
-    let mut got = [0; 13];
-    accepted.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-    accepted.read_exact(&mut got).map_err(|error| format!("read: {error}"))?;
-    assert_eq!(&got, b"over the wire");
-    Ok(seen.ip())
-}
-
-fn listen(ns: &str, at: &str) -> TcpListener {
-    within(ns, || TcpListener::bind(address(at)).expect("a listener"))
-}
-
-fn ip(text: &str) -> IpAddr {
-    text.parse().expect("an address")
-}
 
 #[test]
 fn a_lab_gets_out_under_the_hosts_address() {

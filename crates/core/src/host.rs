@@ -53,7 +53,8 @@ pub struct Surroundings {
     pub listening: BTreeSet<(Proto, IpAddr, u16)>,
     /// Present values of the host sysctls that forwarding may need (`net/ipv4/conf/IF/forwarding`,
     /// `net/ipv6/conf/IF/{forwarding,force_forwarding,accept_ra}`), for each interface in `routes`, `addresses` and `all`,
-    /// `net/ipv4/conf/{all,default}/rp_filter`, and of every key noted in `was`. A key that is missing here does not exist in this kernel (`force_forwarding` before
+    /// `net/ipv4/conf/{all,default}/rp_filter`, `net/bridge/bridge-nf-call-{ip,ip6}tables`, and of every key noted in `was`. A
+    /// key that is missing here does not exist in this kernel (`force_forwarding` before
     /// Linux 6.17), or its interface is gone.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read
@@ -61,6 +62,24 @@ pub struct Surroundings {
     pub was: BTreeMap<LabName, BTreeMap<Sysctl, String>>,
     /// Does the kernel have IPv6 (`/proc/net/if_inet6`, `disable_ipv6`)?
     pub ipv6: bool,
+}
+
+impl Surroundings {
+    /// Do bridged IPv6 packets meet the rules inside the bridge already (module `br_netfilter`)?
+    #[must_use]
+    pub fn bridged_v6_meets_rules(&self) -> bool {
+        self.is_set("net/bridge/bridge-nf-call-ip6tables")
+    }
+
+    /// The same for either family.
+    #[must_use]
+    pub fn bridged_meets_rules(&self) -> bool {
+        self.bridged_v6_meets_rules() || self.is_set("net/bridge/bridge-nf-call-iptables")
+    }
+
+    fn is_set(&self, key: &str) -> bool {
+        Sysctl::new(key).ok().and_then(|key| self.sysctls.get(&key)).is_some_and(|value| value != "0")
+    }
 }
 
 /// An operation that the kernel refused.

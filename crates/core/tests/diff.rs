@@ -32,6 +32,8 @@ fn link(kind: LinkKind, last: u8) -> Link {
         mtu: 1500,
         mac: Mac([2, 0, 0, 0, 0, last]),
         master: None,
+        isolated: false,
+        hairpin: false,
         group: link_group(&lab()),
         alias: None,
         altname: None,

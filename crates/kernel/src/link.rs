@@ -34,6 +34,10 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
 const VETH_INFO_PEER: u16 = 1;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
@@ -64,6 +68,10 @@ pub struct LinkInfo {
     pub mac: [u8; 6],
     /// The index of its bridge.
     pub master: Option<u32>,
+    /// As a port, apart from other isolated ones.
+    pub isolated: bool,
+    /// As a port, hands packets back.
+    pub hairpin: bool,
     /// Its group; 0 unless given.
     pub group: u32,
     /// Its alias.
@@ -168,6 +176,20 @@ pub(crate) fn set(requests: &mut Requests, index: u32, set: Set<'_>) {
     }
 }
 
+/// Changes what is special about a port of a bridge: apart from other isolated ones, hands packets back. `RTM_SETLINK` has no ear for what concerns
+/// a port (`do_setlink`, net/core/rtnetlink.c).
+pub(crate) fn set_port(requests: &mut Requests, index: u32, isolated: Option<bool>, hairpin: Option<bool>) {
+    requests.request(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0)).nest(IFLA_LINKINFO, |info| {
+        info.text(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, |data| {
+            for (kind, flag) in [(IFLA_BRPORT_ISOLATED, isolated), (IFLA_BRPORT_MODE, hairpin)] {
+                if let Some(flag) = flag {
+                    data.attribute(kind, &[u8::from(flag)]);
+                }
+            }
+        });
+    });
+}
+
 /// Changes the MTU of a link that has been asked for in the same message train, and has no known index yet.
 pub(crate) fn set_mtu(requests: &mut Requests, name: &IfName, mtu: u32) {
     requests.request(RTM_SETLINK, 0, &ifinfomsg(0, 0, 0)).text(IFLA_IFNAME, name.as_str()).u32(IFLA_MTU, mtu);
@@ -261,7 +283,14 @@ fn decode_attribute(link: &mut LinkInfo, attribute: Attribute<'_>) {
         IFLA_GROUP => link.group = attribute.u32().unwrap_or_default(),
         IFLA_IFALIAS => link.alias = text(attribute).filter(|alias| !alias.is_empty()),
         IFLA_LINK_NETNSID => link.peer_nsid = attribute.i32(),
-        IFLA_LINKINFO => link.kind = attribute.nested().find(IFLA_INFO_KIND).and_then(text).unwrap_or_default(),
+        IFLA_LINKINFO => {
+            let info = attribute.nested();
+            link.kind = info.find(IFLA_INFO_KIND).and_then(text).unwrap_or_default();
+            let is_port = info.find(IFLA_INFO_SLAVE_KIND).and_then(Attribute::text) == Some("bridge");
+            let port = info.find(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested).unwrap_or_default();
+            let flag = |kind| port.find(kind).and_then(Attribute::u8).is_some_and(|flag| flag != 0);
+            (link.isolated, link.hairpin) = (flag(IFLA_BRPORT_ISOLATED), flag(IFLA_BRPORT_MODE));
+        }
         IFLA_PROP_LIST => link.altname = attribute.nested().find(IFLA_ALT_IFNAME).and_then(text),
         _ => {}
     }

@@ -28,6 +28,7 @@ const RT_SCOPE_UNIVERSE: u8 = 0;
 const RT_SCOPE_LINK: u8 = 253;
 const RT_SCOPE_NOWHERE: u8 = 255;
 const RTN_UNICAST: u8 = 1;
+const RTN_LOCAL: u8 = 2;
 const RTN_BLACKHOLE: u8 = 6;
 const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
@@ -56,6 +57,7 @@ fn rtmsg(to: IpNet, protocol: u8, scope: u8, kind: RouteKind) -> [u8; 12] {
         RouteKind::Blackhole => RTN_BLACKHOLE,
         RouteKind::Unreachable => RTN_UNREACHABLE,
         RouteKind::Prohibit => RTN_PROHIBIT,
+        RouteKind::Local => RTN_LOCAL,
     };
     [family, to.prefix_len(), 0, 0, RT_TABLE_MAIN, protocol, scope, kind, 0, 0, 0, 0]
 }
@@ -126,6 +128,7 @@ pub fn decode(answer: &Answer<'_>) -> Option<RouteInfo> {
         RTN_BLACKHOLE => RouteKind::Blackhole,
         RTN_UNREACHABLE => RouteKind::Unreachable,
         RTN_PROHIBIT => RouteKind::Prohibit,
+        RTN_LOCAL => RouteKind::Local,
         _ => return None,
     };
     let cloned = i32_at(header, 8)? & i32::try_from(RTM_F_CLONED).ok()? != 0;
@@ -150,7 +153,7 @@ pub fn decode(answer: &Answer<'_>) -> Option<RouteInfo> {
     if let (via, Some(index)) = hop {
         hops.push((via, index));
     }
-    if kind != RouteKind::Unicast {
+    if !matches!(kind, RouteKind::Unicast | RouteKind::Local) {
         // IPv6 says `dev lo` for these
         hops.clear();
     }

@@ -206,12 +206,15 @@ fn a_link_changes_in_place() {
             mtu: Some(1300),
             mac: Some(mac(9)),
             master: Some(Some(ifname("lan"))),
+            isolated: Some(true),
+            hairpin: Some(true),
             alias: Some("a port".into()),
             altname: Some(AltnameChange::Add("a-very-long-name-indeed".into())),
         };
         done(&mut linux, &[set("host", "a", change)]);
         let a = seen(&mut linux).namespaces[&ns("host")].links[&ifname("a")].clone();
         assert_eq!((a.up, a.mtu, a.mac, a.master), (true, 1300, mac(9), Some(ifname("lan"))));
+        assert!(a.isolated && a.hairpin);
         assert_eq!(a.alias.as_deref(), Some("a port"));
         assert_eq!(a.altname.as_deref(), Some("a-very-long-name-indeed"));
         let back = LinkChange {
@@ -219,13 +222,15 @@ fn a_link_changes_in_place() {
             mtu: None,
             mac: None,
             master: Some(None),
+            isolated: None,
+            hairpin: None,
             alias: Some(String::new()),
             altname: Some(AltnameChange::Del("a-very-long-name-indeed".into())),
         };
         done(&mut linux, &[set("host", "a", back)]);
         let a = seen(&mut linux).namespaces[&ns("host")].links[&ifname("a")].clone();
         assert_eq!((a.up, a.mtu, a.mac, a.master), (false, 1300, mac(9), None));
-        assert_eq!((a.alias, a.altname), (None, None));
+        assert_eq!((a.alias, a.altname, a.isolated), (None, None, false));
         assert_eq!(refused(&mut linux, up("host", "nobody")), "nobody: No such device (ENODEV)");
         let huge = LinkChange { mtu: Some(70_000), ..LinkChange::default() };
         assert_eq!(refused(&mut linux, set("host", "a", huge)), "mtu greater than device maximum (EINVAL)");

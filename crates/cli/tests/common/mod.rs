@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 pub mod foreign;
+pub mod sctp;
 pub mod snapshot;
+pub mod traffic;
 pub mod world;
 
 use std::collections::BTreeMap;

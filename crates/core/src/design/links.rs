@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::wiring::{Holder, Side, Wiring};
+use super::wiring::{Holder, Place, Side, Wiring};
+use crate::host::Surroundings;
 use crate::lab::{At, Lab, link_group, mark, stable_hash};
 use crate::name::Mac;
 use crate::state::{Link, LinkKind, Owner, State};
@@ -11,7 +12,7 @@ use crate::state::{Link, LinkKind, Owner, State};
 pub(crate) const USUAL_MTU: u32 = 1500;
 
 /// Adds every bridge and both ends of every pair.
-pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
+pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State) {
     let lab = &wiring.lab.name.value;
     let group = link_group(lab);
     let mut macs = Macs::new(wiring);
@@ -24,6 +25,8 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
             mtu: bridge_mtu(wiring, index),
             mac: macs.choose(wiring.lab, bridge.place.as_str(), bridge.name.as_str(), pinned),
             master: None,
+            isolated: false,
+            hairpin: false,
             group,
             alias: Some(mark(lab)),
             altname: bridge.altname.clone(),
@@ -31,6 +34,8 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
         };
         state.entry(&bridge.place.ns(lab)).links.insert(bridge.name.clone(), link);
     }
+    let publishing = wiring.lab.nodes.iter().filter(|n| around.bridged_meets_rules() && !n.publish.is_empty());
+    let published: BTreeSet<Place<'_>> = publishing.map(|n| Place::of(&n.name)).collect();
     for (side, far) in wiring.sides() {
         let pinned = side.end.and_then(|end| end.mac.as_ref());
         let master = match side.owner {
@@ -44,6 +49,8 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
             mtu: mtu(wiring, side, far),
             mac: macs.choose(wiring.lab, side.place.as_str(), side.name.as_str(), pinned),
             master,
+            isolated: is_isolated(wiring, side, far),
+            hairpin: is_published(wiring, &published, side, far),
             group,
             alias: None,
             altname: side.altname.clone(),
@@ -51,6 +58,26 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
         };
         state.entry(&side.place.ns(lab)).links.insert(side.name.clone(), link);
     }
+}
+
+/// A port that the host leads to: where bridged packets meet the rules, a member that comes by its own published port is not
+/// routed back to it but bridged (`br_nf_pre_routing_finish`, net/bridge/br_netfilter_hooks.c), by the port it came from.
+fn is_published(wiring: &Wiring<'_>, published: &BTreeSet<Place<'_>>, side: &Side<'_>, far: &Side<'_>) -> bool {
+    let (Holder::Switch(index), Holder::Node(node)) = (side.owner, far.owner) else { return false };
+    let bridge = &wiring.bridges[index];
+    bridge.place == Place::Host && bridge.is_gateway() && published.contains(&node)
+}
+
+/// A port of an isolated switch, unless the gateway is behind it: everybody must reach that.
+pub(crate) fn is_isolated(wiring: &Wiring<'_>, side: &Side<'_>, far: &Side<'_>) -> bool {
+    let Holder::Switch(index) = side.owner else { return false };
+    let switch = wiring.bridges[index].switch;
+    let has_gateway = || match far.owner {
+        Holder::Node(place) => switch.gateway.as_ref().is_some_and(|gateway| Place::of(gateway) == place),
+        // the link to another switch is the way to everybody there
+        Holder::Switch(_) => true,
+    };
+    wiring.bridges[index].is_isolated() && !has_gateway()
 }
 
 /// The end's own, else the link's, else the switch's, else the usual one.

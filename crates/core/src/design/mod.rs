@@ -64,10 +64,10 @@ pub fn design(lab: &Lab, around: &Surroundings) -> Design {
     for node in lab.nodes.iter().filter(|n| !n.name.is_host()) {
         state.entry(&NsId::of(&lab.name, &node.name));
     }
-    links::add(&wiring, &mut state);
-    routes::add(&wiring, &mut state);
+    links::add(&wiring, around, &mut state);
+    routes::add(&wiring, around, &mut state);
     let was = forwarding::add(&wiring, around, &mut state);
-    rules::add(&wiring, was, &mut state);
+    rules::add(&wiring, around, was, &mut state);
     forwarding::restore(&lab.name, around, &mut state);
     let nodes = hosts::nodes(&wiring);
     let flows = flows::flows(&wiring, around);

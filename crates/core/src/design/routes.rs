@@ -5,13 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::addresses::{same_family, with_prefix};
+use super::rules::publications;
 use super::wiring::{Holder, Place, Wiring};
-use crate::lab::{Node, RouteSpec};
+use crate::host::Surroundings;
+use crate::lab::{Node, RouteSpec, stable_hash};
 use crate::name::{IfName, NsId};
 use crate::state::{Route, RouteKind, State};
 
 /// Adds the routes of every node. A route that leads nowhere (the checks tell of it) is left out.
-pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
+pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State) {
     for node in &wiring.lab.nodes {
         let place = Place::of(&node.name);
         let mut routes: Vec<Route> = node.routes.iter().flat_map(|spec| written(wiring, place, spec)).collect();
@@ -27,6 +29,27 @@ pub(super) fn add(wiring: &Wiring<'_>, state: &mut State) {
         if !routes.is_empty() {
             state.entry(&NsId::of(&wiring.lab.name, &node.name)).routes.extend(routes);
         }
+    }
+    if !around.bridged_v6_meets_rules() {
+        to_loopback(wiring, state);
+    }
+}
+
+/// What lets the answers to the host's own clients of ::1 in, where a port is published at it.
+///
+/// A packet for ::1 may be delivered only by a route through the interface that it came in by (`rt6_need_strict`,
+/// net/ipv6/route.c), and the answer comes in by the bridge: after it has been translated back it is for ::1. Nobody else gets
+/// in by this: a packet that already comes with ::1 is dropped before (`ip6_rcv_core`, net/ipv6/ip6_input.c). All labs share
+/// the destination, so each bridge has a metric of its own.
+fn to_loopback(wiring: &Wiring<'_>, state: &mut State) {
+    let to = with_prefix(Ipv6Addr::LOCALHOST.into(), 128);
+    let lab = &wiring.lab.name.value;
+    for published in publications(wiring).iter().filter(|p| p.v6 && p.by_localhost()) {
+        let hash = stable_hash(&["loopback", lab.as_str(), published.bridge.as_str()]);
+        let metric = 0x1000_0000 | u32::try_from(hash & 0x0fff_ffff).unwrap_or_default();
+        let dev = Some(published.bridge.clone());
+        let route = Route { to, metric, kind: RouteKind::Local, via: None, dev };
+        state.entry(&NsId::Host).routes.insert(route);
     }
 }
 

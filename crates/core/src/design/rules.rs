@@ -2,7 +2,7 @@
 //!
 //! The host has a table as soon as it has an address in the lab: forwarding may be on for other reasons (Docker), and a
 //! neighbour on the host's LAN must not get into a lab by a route of his own. Routers have one for NAT and forwards; they
-//! filter nothing.
+//! filter nothing but what an isolated switch keeps apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,8 @@ use ipnet::IpNet;
 use super::addresses::{same_family, with_prefix};
 use super::forwarding::{Was, own_interfaces};
 use super::wiring::{Holder, Place, Wiring};
-use crate::lab::{Node, Proto};
+use crate::host::Surroundings;
+use crate::lab::{Nat, Node, Proto};
 use crate::name::{IfName, LabName, NodeName, NsId};
 use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
 use crate::state::State;
@@ -21,13 +22,13 @@ use crate::state::State;
 const OWN: &str = "lab";
 
 /// Adds the tables.
-pub(super) fn add(wiring: &Wiring<'_>, was: Was, state: &mut State) {
+pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, was: Was, state: &mut State) {
     let lab = &wiring.lab.name.value;
-    if let Some(table) = host_table(wiring, was) {
+    if let Some(table) = host_table(wiring, around, was) {
         state.entry(&NsId::Host).table = Some(table);
     }
     for node in wiring.lab.nodes.iter().filter(|n| !n.name.is_host()) {
-        if node.nat.is_some() || !node.forward.is_empty() {
+        if node.nat.is_some() || !node.forward.is_empty() || !isolated(wiring, Place::of(&node.name)).is_empty() {
             state.entry(&NsId::of(lab, &node.name)).table = Some(router_table(wiring, node));
         }
     }
@@ -52,12 +53,18 @@ impl Publication {
         match self.proto {
             Proto::Tcp => 6,
             Proto::Udp => 17,
+            Proto::Sctp => 132,
         }
     }
 
     /// The first port that it leads to.
     pub(super) fn target(&self) -> u16 {
         self.target
+    }
+
+    /// Do the host's own clients come to it by 127.0.0.1 or ::1?
+    pub(super) fn by_localhost(&self) -> bool {
+        self.address.is_none_or(|a| a.is_loopback())
     }
 }
 
@@ -101,7 +108,7 @@ pub(crate) fn way_from_host<'w>(wiring: &'w Wiring<'_>, node: &NodeName, v6: boo
     })
 }
 
-fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
+fn host_table(wiring: &Wiring<'_>, around: &Surroundings, was: Was) -> Option<Table> {
     let own = own_interfaces(wiring);
     if own.is_empty() && was.is_empty() {
         return None;
@@ -115,14 +122,20 @@ fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
     }
     table.translate("prerouting", Hook::DnatPrerouting);
     table.translate("output", Hook::DnatOutput);
-    spare_loopback_v6(&mut table);
+    let spares_v6 = around.bridged_v6_meets_rules();
+    if spares_v6 {
+        spare_loopback_v6(&mut table);
+    }
 
-    let by_localhost = |p: &&Publication| !p.v6 && p.address.is_none_or(|a| a.is_loopback());
-    let local: BTreeSet<&IfName> = published.iter().filter(by_localhost).map(|p| &p.bridge).collect();
-    for bridge in local {
-        // route_localnet lets packets to 127/8 in from outside as well: only the host's own shall
-        table.rule("raw", Hook::RawPrerouting, vec![iif(bridge), daddr(localhost())], Verdict::Drop);
-        table.rule("postrouting", Hook::SnatPostrouting, vec![oif(bridge), saddr(localhost())], Verdict::Masquerade);
+    let by_localhost = published.iter().filter(|p| p.by_localhost() && !(p.v6 && spares_v6));
+    let local: BTreeSet<(&IfName, bool)> = by_localhost.map(|p| (&p.bridge, p.v6)).collect();
+    for (bridge, v6) in local {
+        if !v6 {
+            // route_localnet lets packets to 127/8 in from outside as well: only the host's own shall. The kernel sees to
+            // the same for ::1 by itself
+            table.rule("raw", Hook::RawPrerouting, vec![iif(bridge), daddr(localhost(v6))], Verdict::Drop);
+        }
+        table.rule("postrouting", Hook::SnatPostrouting, vec![oif(bridge), saddr(localhost(v6))], Verdict::Masquerade);
     }
     for (_, bridge) in wiring.host_gateways() {
         for subnet in bridge.addresses.iter().map(IpNet::trunc) {
@@ -134,12 +147,19 @@ fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
             }
             if let Some(nat) = &bridge.switch.nat {
                 let out = nat.out.as_ref().map_or_else(|| oif_own(true), |out| oif(out));
-                table.rule("postrouting", Hook::SnatPostrouting, vec![saddr(subnet), out], Verdict::Masquerade);
+                let verdict = source(nat, subnet.addr().is_ipv6()).map_or(Verdict::Masquerade, Verdict::Snat);
+                table.rule("postrouting", Hook::SnatPostrouting, vec![saddr(subnet), out], verdict);
             }
         }
     }
     if table.0.sets.values().any(|set| !set.is_empty()) {
         table.forward(vec![Match::Established], Verdict::Accept);
+        for (_, bridge) in wiring.host_gateways().filter(|(_, b)| b.is_isolated()) {
+            // by way of the gateway they would be neighbours again
+            let across = || vec![iif(&bridge.name), oif(&bridge.name)];
+            table.forward([across(), vec![Match::Dnatted]].concat(), Verdict::Accept);
+            table.forward(across(), Verdict::Drop);
+        }
         table.forward(vec![iif_own(), oif_own(false)], Verdict::Accept);
         for (_, bridge) in wiring.host_gateways() {
             if let Some(nat) = &bridge.switch.nat {
@@ -156,15 +176,33 @@ fn host_table(wiring: &Wiring<'_>, was: Was) -> Option<Table> {
     Some(table.0)
 }
 
-/// A packet to ::1 that was sent on elsewhere would get no answer: there is no `route_localnet` for IPv6. A client that
-/// tries `localhost` by IPv6 first shall be refused at once, and go on to 127.0.0.1.
+/// Where bridged packets meet the rules, an answer is for ::1 again before the bridge hands it on, and the kernel drops what
+/// comes from an interface for ::1 (`ip6_rcv_core`, net/ipv6/ip6_input.c). A client that tries `localhost` by IPv6 first shall
+/// be refused at once, and go on to 127.0.0.1.
 fn spare_loopback_v6(table: &mut Builder) {
-    let loopback = IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST));
     for rule in table.0.chains.get_mut("output").into_iter().flat_map(|chain| &mut chain.rules) {
         if rule.matches.contains(&Match::Family { v6: true }) {
-            rule.matches.push(Match::Daddr { prefix: loopback, not: true });
+            rule.matches.push(Match::Daddr { prefix: localhost(true), not: true });
         }
     }
+}
+
+/// The fixed source address of a family, if the file has one.
+fn source(nat: &Nat, v6: bool) -> Option<IpAddr> {
+    nat.source.iter().map(|at| at.value).find(|ip| ip.is_ipv6() == v6)
+}
+
+/// The router's interfaces by which it is the gateway of isolated switches.
+fn isolated<'w>(wiring: &'w Wiring<'_>, place: Place<'_>) -> Vec<&'w IfName> {
+    let bridges = || wiring.bridges.iter().filter(|b| b.is_isolated());
+    let is_gateway = |b: &super::wiring::Bridge<'_>| b.switch.gateway.as_ref().is_some_and(|g| Place::of(g) == place);
+    let own = bridges().filter(|b| b.place == place && is_gateway(b)).map(|b| &b.name);
+    let ports = wiring.interfaces(place).filter_map(|(side, far)| {
+        let Holder::Switch(index) = far.owner else { return None };
+        let bridge = &wiring.bridges[index];
+        (bridge.is_isolated() && is_gateway(bridge)).then_some(&side.name)
+    });
+    own.chain(ports).collect()
 }
 
 fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {
@@ -189,8 +227,22 @@ fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {
         let hairpin = vec![oif(interface), saddr(*subnet), Match::Dnatted];
         table.rule("postrouting", Hook::SnatPostrouting, hairpin, Verdict::Masquerade);
     }
-    if let Some(out) = node.nat.as_ref().and_then(|nat| nat.out.as_ref()) {
-        table.rule("postrouting", Hook::SnatPostrouting, vec![oif(out)], Verdict::Masquerade);
+    if let Some((nat, out)) = node.nat.as_ref().and_then(|nat| Some((nat, nat.out.as_ref()?))) {
+        for v6 in [false, true] {
+            if let Some(to) = source(nat, v6) {
+                let matches = vec![oif(out), Match::Family { v6 }];
+                table.rule("postrouting", Hook::SnatPostrouting, matches, Verdict::Snat(to));
+            }
+        }
+        if source(nat, false).is_none() || source(nat, true).is_none() {
+            table.rule("postrouting", Hook::SnatPostrouting, vec![oif(out)], Verdict::Masquerade);
+        }
+    }
+    for name in isolated(wiring, place) {
+        // by way of the gateway they would be neighbours again
+        table.forward(vec![iif(name), oif(name), Match::Established], Verdict::Accept);
+        table.forward(vec![iif(name), oif(name), Match::Dnatted], Verdict::Accept);
+        table.forward(vec![iif(name), oif(name)], Verdict::Drop);
     }
     table.0
 }
@@ -330,7 +382,7 @@ fn daddr(prefix: IpNet) -> Match {
     Match::Daddr { prefix, not: false }
 }
 
-/// 127.0.0.0/8.
-fn localhost() -> IpNet {
-    with_prefix(Ipv4Addr::new(127, 0, 0, 0).into(), 8)
+/// 127.0.0.0/8 or ::1.
+fn localhost(v6: bool) -> IpNet {
+    if v6 { with_prefix(Ipv6Addr::LOCALHOST.into(), 128) } else { with_prefix(Ipv4Addr::new(127, 0, 0, 0).into(), 8) }
 }

@@ -37,10 +37,11 @@ fn switch(text: &str, subnets: &[&str]) -> Switch {
         name: name(text),
         subnets: subnets.iter().map(|net| at(net.parse().unwrap())).collect(),
         gateway: Some(name("host")),
-        nat: Some(at(Nat { out: None })),
+        nat: Some(at(Nat { out: None, source: Vec::new() })),
         place: None,
         mtu: None,
         mac: None,
+        isolated: None,
     }
 }
 

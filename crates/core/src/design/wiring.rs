@@ -195,6 +195,11 @@ impl<'a> Wiring<'a> {
 }
 
 impl Bridge<'_> {
+    /// Are its members kept apart?
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.switch.isolated.as_ref().is_some_and(|isolated| isolated.value)
+    }
+
     /// Does the gateway live where the bridge does, so that the bridge's own interface is the gateway's?
     pub(crate) fn is_gateway(&self) -> bool {
         self.switch.gateway.as_ref().is_some_and(|gateway| Place::of(gateway) == self.place)

@@ -24,6 +24,7 @@ impl Account {
         self.routes.retain(|route| route.dev.as_ref() != Some(name));
         for link in self.links.values_mut().filter(|link| link.master.as_ref() == Some(name)) {
             link.master = None;
+            (link.isolated, link.hairpin) = (false, false);
         }
     }
 

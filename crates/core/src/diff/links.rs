@@ -176,6 +176,8 @@ pub(super) fn as_born(wanted: &Link, is_a: bool) -> Link {
     Link {
         up: wanted.up && is_a,
         master: wanted.master.clone().filter(|_| is_a),
+        isolated: false,
+        hairpin: false,
         alias: None,
         altname: None,
         addresses: BTreeSet::new(),
@@ -185,11 +187,16 @@ pub(super) fn as_born(wanted: &Link, is_a: bool) -> Link {
 
 /// The change that makes `now` be `wanted`, without the second names.
 pub(super) fn link_change(now: &Link, wanted: &Link) -> LinkChange {
+    // a port that leaves its bridge, or comes to one, is a new one (`new_nbp`, net/bridge/br_if.c)
+    let stays = now.master == wanted.master;
+    let (isolated, hairpin) = (now.isolated && stays, now.hairpin && stays);
     LinkChange {
         up: (now.up != wanted.up).then_some(wanted.up),
         mtu: (now.mtu != wanted.mtu).then_some(wanted.mtu),
         mac: (now.mac != wanted.mac).then_some(wanted.mac),
         master: (now.master != wanted.master).then(|| wanted.master.clone()),
+        isolated: (isolated != wanted.isolated).then_some(wanted.isolated),
+        hairpin: (hairpin != wanted.hairpin).then_some(wanted.hairpin),
         alias: (now.alias != wanted.alias).then(|| wanted.alias.clone().unwrap_or_default()),
         altname: None,
     }

@@ -68,6 +68,8 @@ pub enum Proto {
     Tcp,
     /// UDP.
     Udp,
+    /// SCTP.
+    Sctp,
 }
 
 impl fmt::Display for Proto {
@@ -75,6 +77,7 @@ impl fmt::Display for Proto {
         f.pad(match self {
             Proto::Tcp => "tcp",
             Proto::Udp => "udp",
+            Proto::Sctp => "sctp",
         })
     }
 }
@@ -109,14 +112,19 @@ pub struct Switch {
     pub mtu: Option<At<u32>>,
     /// `mac:` of the bridge interface.
     pub mac: Option<At<Mac>>,
+    /// `isolated:`, its members reach its gateway and nobody else on it.
+    pub isolated: Option<At<bool>>,
 }
 
-/// Masquerading.
+/// Source address translation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nat {
     /// `out:`, the interface that packets leave by. None (`nat: true`): whatever is not of this lab; the host's interfaces
     /// with a default route then also let answers in.
     pub out: Option<At<IfName>>,
+    /// `source:`, the address that packets leave with, at most one of each family. None of a family: that of the interface
+    /// they leave by (masquerading).
+    pub source: Vec<At<IpAddr>>,
 }
 
 /// A namespace, or `host`.
@@ -219,7 +227,7 @@ pub struct RouteSpec {
     pub metric: Option<u32>,
 }
 
-/// `[ADDRESS:]PORT[-PORT][:PORT[-PORT]][/tcp|/udp]`, as docker compose has it.
+/// `[ADDRESS:]PORT[-PORT][:PORT[-PORT]][/tcp|/udp|/sctp]`, as docker compose has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
     /// The host's address; None is every one of them.
@@ -232,7 +240,7 @@ pub struct Publish {
     pub proto: Proto,
 }
 
-/// `[INTERFACE] [ADDRESS:]PORT[-PORT][/tcp|/udp] -> NODE[:PORT[-PORT]]`.
+/// `[INTERFACE] [ADDRESS:]PORT[-PORT][/tcp|/udp|/sctp] -> NODE[:PORT[-PORT]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Forward {
     /// The interface the packets come in by; None is any.

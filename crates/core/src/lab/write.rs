@@ -35,7 +35,8 @@ fn write_switch(f: &mut fmt::Formatter<'_>, switch: &Switch) -> fmt::Result {
     write_key(f, "nat", switch.nat.as_ref().map(nat))?;
     write_key(f, "in", switch.place.as_ref().map(|at| text(at.as_str())))?;
     write_key(f, "mtu", switch.mtu.as_ref().map(|at| at.to_string()))?;
-    write_key(f, "mac", switch.mac.as_ref().map(|at| text(&at.to_string())))
+    write_key(f, "mac", switch.mac.as_ref().map(|at| text(&at.to_string())))?;
+    write_key(f, "isolated", switch.isolated.as_ref().map(|at| at.to_string()))
 }
 
 fn write_node(f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
@@ -69,10 +70,13 @@ fn write_few(f: &mut fmt::Formatter<'_>, key: &str, values: impl Iterator<Item =
 }
 
 fn nat(nat: &At<Nat>) -> String {
-    match &nat.out {
-        None => "true".to_owned(),
-        Some(out) => format!("{{ out: {} }}", text(out.as_str())),
+    let Some(out) = &nat.out else { return "true".to_owned() };
+    let mut parts = vec![format!("out: {}", text(out.as_str()))];
+    let source: Vec<String> = nat.source.iter().map(|at| text(&at.to_string())).collect();
+    if !source.is_empty() {
+        parts.push(format!("source: [{}]", source.join(", ")));
     }
+    format!("{{ {} }}", parts.join(", "))
 }
 
 /// The short way, if that can say it; else a mapping with the name under `key`.
@@ -135,6 +139,7 @@ impl fmt::Display for RouteSpec {
             RouteKind::Blackhole => "blackhole ",
             RouteKind::Unreachable => "unreachable ",
             RouteKind::Prohibit => "prohibit ",
+            RouteKind::Local => "local ",
         })?;
         match self.to {
             None => f.write_str("default")?,
@@ -176,7 +181,7 @@ fn write_target(f: &mut fmt::Formatter<'_>, ports: (u16, u16), target: u16) -> f
 fn write_proto(f: &mut fmt::Formatter<'_>, proto: Proto) -> fmt::Result {
     match proto {
         Proto::Tcp => Ok(()),
-        Proto::Udp => f.write_str("/udp"),
+        Proto::Udp | Proto::Sctp => write!(f, "/{proto}"),
     }
 }
 

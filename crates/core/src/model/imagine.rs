@@ -97,6 +97,8 @@ fn link(lab: &LabName, kind: LinkKind, die: &mut Die<'_>) -> Link {
         mtu: pick(die, &[1500, 1400, 1280, 9000, 1000]).copied().unwrap_or(1500),
         mac: Mac([2, 0x72, 0, die(4), die(4), die(4)]),
         master: None,
+        isolated: false,
+        hairpin: false,
         group: link_group(lab),
         alias,
         altname: None,
@@ -130,6 +132,8 @@ fn masters(ns: &mut Namespace, die: &mut Die<'_>) {
     for link in ns.links.values_mut().filter(|link| !is_bridge(link)) {
         if !bridges.is_empty() && die(2) == 1 {
             link.master = pick(die, &bridges).cloned();
+            link.isolated = die(4) == 1;
+            link.hairpin = die(4) == 1;
         }
     }
 }
@@ -157,6 +161,13 @@ fn routes(lab: &LabName, id: &NsId, ns: &mut Namespace, die: &mut Die<'_>) {
     let mut made: BTreeMap<(IpNet, u32), Route> = BTreeMap::new();
     let mut add = |route: Route| _ = made.entry((route.to, route.metric)).or_insert(route);
     for (index, (name, link)) in (0_u8..).zip(ns.links.iter().filter(|(_, link)| link.up)) {
+        if link.mtu >= 1280
+            && die(6) == 1
+            && let Ok(to) = "::1/128".parse()
+        {
+            let metric = 0x1000_0000 + u32::from(own) * 16 + u32::from(index);
+            add(Route { to, metric, kind: RouteKind::Local, via: None, dev: Some(name.clone()) });
+        }
         let in_subnet = link.addresses.iter().copied();
         // a host beside the link that is on no subnet of it, reached by a route of its own
         let beside = [
@@ -285,11 +296,15 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         let which = InterfaceRef::Set("lab".to_owned());
         forward.push(Rule { matches: vec![Match::Oif(Interfaces { which, not: false })], verdict: Verdict::Drop });
     }
+    let snat = Rule {
+        matches: vec![Match::Family { v6: true }],
+        verdict: Verdict::Snat(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9).into()),
+    };
     let masquerade = Rule { matches: vec![Match::Dnatted], verdict: Verdict::Masquerade };
     for (name, hook, rules) in [
         ("prerouting", Hook::DnatPrerouting, prerouting),
         ("forward", Hook::FilterForward, forward),
-        ("postrouting", Hook::SnatPostrouting, vec![masquerade]),
+        ("postrouting", Hook::SnatPostrouting, vec![masquerade, snat]),
     ] {
         if die(2) == 1 {
             table.chains.insert(name.to_owned(), Chain { hook: Some(hook), rules });
@@ -306,7 +321,7 @@ fn entry(v6: bool, by_address: bool, die: &mut Die<'_>) -> (PortKey, (IpAddr, u1
             Ipv4Addr::new(10, 0, 0, host).into()
         }
     };
-    let proto = if die(2) == 1 { Proto::Udp } else { Proto::Tcp };
+    let proto = [Proto::Tcp, Proto::Udp, Proto::Sctp][usize::from(die(3)) % 3];
     let key = PortKey { address: by_address.then(|| address(1 + die(2))), proto, port: 8000 + u16::from(die(3)) };
     (key, (address(1 + die(4)), 80 + u16::from(die(3))))
 }

@@ -123,7 +123,7 @@ impl Kernel {
             return Err(eexist(""));
         }
         let mut iface = self.room(ns)?.drop_link(name).ok_or_else(|| enodev(""))?;
-        (iface.up, iface.master) = (false, None);
+        (iface.up, iface.master, iface.isolated, iface.hairpin) = (false, None, false, false);
         iface.addresses.clear();
         if let Kind::Veth { peer_ns, peer } = &iface.kind
             && let Some(other) = self.room(peer_ns)?.links.get_mut(peer)
@@ -245,6 +245,10 @@ impl Room {
                 return Err(eloop("Can not enslave a bridge to a bridge"));
             }
         }
+        let master = set.master.as_ref().unwrap_or(&iface.master);
+        if (set.isolated.is_some() || set.hairpin.is_some()) && master.is_none() {
+            return Err(eopnotsupp(""));
+        }
         // nothing can fail from here on
         if let Some(mtu) = set.mtu {
             self.set_mtu(name, mtu);
@@ -256,8 +260,12 @@ impl Room {
         iface.up = set.up.unwrap_or(iface.up);
         iface.mac = set.mac.unwrap_or(iface.mac);
         if let Some(master) = &set.master {
+            iface.isolated &= iface.master == *master;
+            iface.hairpin &= iface.master == *master;
             iface.master = master.clone();
         }
+        iface.isolated = set.isolated.unwrap_or(iface.isolated);
+        iface.hairpin = set.hairpin.unwrap_or(iface.hairpin);
         if let Some(alias) = &set.alias {
             iface.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
         }
@@ -351,7 +359,7 @@ fn check_table(table: &Table) -> Done {
             Verdict::Jump(chain) => table.chains.get(chain).is_some_and(|chain| chain.hook.is_none()),
             Verdict::DnatMap { map } => table.maps.contains_key(map),
             Verdict::Unknown(_) => return Err(einval("")),
-            Verdict::Accept | Verdict::Drop | Verdict::Masquerade => true,
+            Verdict::Accept | Verdict::Drop | Verdict::Masquerade | Verdict::Snat(_) => true,
         };
         let mut sets = rule.matches.iter().filter_map(|one| match one {
             Match::Iif(interfaces) | Match::Oif(interfaces) => match &interfaces.which {

@@ -69,6 +69,8 @@ impl Kernel {
             mtu: iface.mtu,
             mac: iface.mac,
             master: iface.master.clone(),
+            isolated: iface.isolated,
+            hairpin: iface.hairpin,
             group: iface.group,
             alias: iface.alias.clone(),
             altname: iface.altnames.first().cloned(),

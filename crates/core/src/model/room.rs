@@ -41,6 +41,8 @@ pub(super) struct Iface {
     pub mtu: u32,
     pub mac: Mac,
     pub master: Option<IfName>,
+    pub isolated: bool,
+    pub hairpin: bool,
     pub group: u32,
     pub alias: Option<String>,
     pub altnames: BTreeSet<String>,
@@ -75,6 +77,7 @@ impl Room {
         self.sysctls.retain(|key, _| key.interface() != Some(name.as_str()));
         for port in self.links.values_mut().filter(|port| port.master.as_ref() == Some(name)) {
             port.master = None;
+            (port.isolated, port.hairpin) = (false, false);
         }
         Some(iface)
     }
@@ -141,6 +144,8 @@ impl Iface {
             mtu,
             mac,
             master: None,
+            isolated: false,
+            hairpin: false,
             group,
             alias: None,
             altnames: BTreeSet::new(),

@@ -20,8 +20,8 @@ impl Room {
             return Err(einval("Gateway address family does not match route"));
         }
         let (name, iface) = match (route.kind, &route.dev) {
-            (RouteKind::Unicast, Some(dev)) => (dev, self.links.get(dev).ok_or_else(|| enodev(""))?),
-            (RouteKind::Unicast, None) => return Err(einval("a route without interface")),
+            (RouteKind::Unicast | RouteKind::Local, Some(dev)) => (dev, self.links.get(dev).ok_or_else(|| enodev(""))?),
+            (RouteKind::Unicast | RouteKind::Local, None) => return Err(einval("a route without interface")),
             (_, None) if route.via.is_none() => return Ok(()),
             _ => return Err(einval("Nexthop specified for a route that rejects")),
         };

@@ -56,7 +56,7 @@ pub struct PortMap {
 pub struct PortKey {
     /// The packet's destination address.
     pub address: Option<IpAddr>,
-    /// TCP or UDP.
+    /// TCP, UDP or SCTP.
     pub proto: Proto,
     /// The packet's destination port.
     pub port: u16,
@@ -149,7 +149,7 @@ pub enum Match {
     Established,
     /// `ct status dnat`.
     Dnatted,
-    /// `meta l4proto tcp` / `udp`.
+    /// `meta l4proto tcp` / `udp` / `sctp`.
     Proto(Proto),
 }
 
@@ -184,6 +184,8 @@ pub enum Verdict {
     Jump(String),
     /// `masquerade`.
     Masquerade,
+    /// `snat ip to ADDRESS` / `snat ip6 to ADDRESS`; a condition of the rule must say the family.
+    Snat(IpAddr),
     /// `dnat ip to meta l4proto . th dport map @MAP`, or with `ip daddr .` before when the map is by address. A packet that
     /// is not in the map goes on to the next rule.
     DnatMap {

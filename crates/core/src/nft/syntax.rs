@@ -55,6 +55,7 @@ impl Table {
             Verdict::Drop => "drop".to_owned(),
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Masquerade => "masquerade".to_owned(),
+            Verdict::Snat(to) => format!("snat {} to {to}", if to.is_ipv6() { "ip6" } else { "ip" }),
             Verdict::DnatMap { map } => {
                 let family = |map: &PortMap| if map.v6 { "ip6" } else { "ip" };
                 let by_address = |map: &PortMap| map.by_address.then(|| format!("{} daddr . ", family(map)));

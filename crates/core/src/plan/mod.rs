@@ -194,6 +194,10 @@ pub struct LinkChange {
     pub mac: Option<Mac>,
     /// `Some(None)` takes it out of its bridge.
     pub master: Option<Option<IfName>>,
+    /// As a port: apart from other isolated ports. After `master`: a port that changes its bridge forgets it.
+    pub isolated: Option<bool>,
+    /// As a port: hands packets back. After `master`, like `isolated`.
+    pub hairpin: Option<bool>,
     /// The interface alias; an empty text removes it.
     pub alias: Option<String>,
     /// `Some(None)` removes the present one.

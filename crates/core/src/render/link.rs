@@ -76,13 +76,22 @@ pub(super) fn set(ns: &NsId, name: &IfName, set: &LinkChange) -> Vec<String> {
         let command = ip(ns).words("link property").words(what).words("dev").value(name);
         command.words("altname").value(altname).line()
     };
-    let is_more = LinkChange { altname: None, ..set.clone() } != LinkChange::default();
+    let is_more = LinkChange { altname: None, isolated: None, hairpin: None, ..set.clone() } != LinkChange::default();
     let mut lines = Vec::new();
     if let Some(AltnameChange::Del(altname)) = &set.altname {
         lines.push(property("del", altname));
     }
     if is_more {
         lines.push(words.line());
+    }
+    if set.isolated.is_some() || set.hairpin.is_some() {
+        let mut port = ip(ns).words("link set dev").value(name).words("type bridge_slave");
+        for (what, flag) in [("isolated", set.isolated), ("hairpin", set.hairpin)] {
+            if let Some(flag) = flag {
+                port = port.words(what).words(if flag { "on" } else { "off" });
+            }
+        }
+        lines.push(port.line());
     }
     if let Some(AltnameChange::Add(altname)) = &set.altname {
         lines.push(property("add", altname));

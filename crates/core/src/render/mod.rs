@@ -123,14 +123,21 @@ fn del_address(ns: &NsId, link: &IfName, address: IpNet) -> String {
 }
 
 fn set_route(ns: &NsId, route: &Route) -> String {
-    let set = route_words(ip_of_family(ns, route.to).words("route replace"), route);
+    let mut set = route_words(ip_of_family(ns, route.to).words("route replace"), route);
+    if route.kind == RouteKind::Local {
+        // `ip` would put it into the table `local`, where the kernel's own are
+        set = set.words("table main proto static");
+    }
     let is_usual = route.metric == Route::usual_metric(route.to);
     if is_usual { set.line() } else { set.words("metric").value(route.metric).line() }
 }
 
 /// Without a metric `ip route del` takes the first that matches the rest.
 fn del_route(ns: &NsId, route: &Route) -> String {
-    let del = route_words(ip_of_family(ns, route.to).words("route del"), route);
+    let mut del = route_words(ip_of_family(ns, route.to).words("route del"), route);
+    if route.kind == RouteKind::Local {
+        del = del.words("table main");
+    }
     if route.metric == 0 { del.line() } else { del.words("metric").value(route.metric).line() }
 }
 
@@ -145,6 +152,7 @@ fn route_words(command: Command, route: &Route) -> Command {
         RouteKind::Blackhole => command.words("blackhole"),
         RouteKind::Unreachable => command.words("unreachable"),
         RouteKind::Prohibit => command.words("prohibit"),
+        RouteKind::Local => command.words("local"),
     };
     let mut command = if route.to.prefix_len() == 0 { kind.words("default") } else { kind.value(route.to) };
     if let Some(via) = route.via {

@@ -44,6 +44,12 @@ pub struct Link {
     /// The bridge it is a port of, in the same namespace.
     #[serde(default)]
     pub master: Option<IfName>,
+    /// As a port: passes nothing to other isolated ports of its bridge (`IFLA_BRPORT_ISOLATED`). False for what is no port.
+    #[serde(default)]
+    pub isolated: bool,
+    /// As a port: hands packets back to where they came from (`IFLA_BRPORT_MODE`). False for what is no port.
+    #[serde(default)]
+    pub hairpin: bool,
     /// The lab's mark on links: `IFLA_GROUP`, set in the very message that creates the link. See
     /// [`crate::lab::link_group`].
     pub group: u32,

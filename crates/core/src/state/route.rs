@@ -25,6 +25,9 @@ pub enum RouteKind {
     Unreachable,
     /// Answered with ICMP administratively prohibited.
     Prohibit,
+    /// Its destination is the namespace itself, for packets by one interface: `local ::1` lets answers to a client of ::1 in
+    /// (see [`crate::design`]). A lab file cannot ask for it.
+    Local,
 }
 
 /// One route. Two routes with the same prefix and metric are alternatives: the kernel takes only one of them by `replace`.
@@ -40,7 +43,8 @@ pub struct Route {
     /// The next hop, of the family of `to`.
     #[serde(default)]
     pub via: Option<IpAddr>,
-    /// The interface it leaves by; always there for unicast, in wanted states as in observed ones. None otherwise.
+    /// The interface it leaves by; always there for unicast and local, in wanted states as in observed ones. None
+    /// otherwise.
     #[serde(default)]
     pub dev: Option<IfName>,
 }
@@ -67,6 +71,7 @@ impl fmt::Display for Route {
             RouteKind::Blackhole => f.write_str("blackhole ")?,
             RouteKind::Unreachable => f.write_str("unreachable ")?,
             RouteKind::Prohibit => f.write_str("prohibit ")?,
+            RouteKind::Local => f.write_str("local ")?,
         }
         if self.to.prefix_len() == 0 {
             f.write_str("default")?

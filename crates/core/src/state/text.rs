@@ -102,6 +102,12 @@ impl Display for Link {
         if let Some(master) = &self.master {
             write!(f, " master {master}")?;
         }
+        if self.isolated {
+            write!(f, " isolated")?;
+        }
+        if self.hairpin {
+            write!(f, " hairpin")?;
+        }
         let flag = if self.up { "up" } else { "down" };
         write!(f, " {flag} mtu {} address {} group {:#x}", self.mtu, self.mac, self.group)?;
         if let Some(alias) = &self.alias {
@@ -173,6 +179,7 @@ impl Display for Verdict {
             Verdict::Drop => f.write_str("drop"),
             Verdict::Jump(chain) => write!(f, "jump {chain}"),
             Verdict::Masquerade => f.write_str("masquerade"),
+            Verdict::Snat(to) => write!(f, "snat to {to}"),
             Verdict::DnatMap { map } => write!(f, "dnat to @{map}"),
             Verdict::Unknown(text) => write!(f, "# not raum's: {text}"),
         }

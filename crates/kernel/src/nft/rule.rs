@@ -31,6 +31,7 @@ pub(super) fn number(proto: Proto) -> u8 {
     match proto {
         Proto::Tcp => 6,
         Proto::Udp => 17,
+        Proto::Sctp => 132,
     }
 }
 
@@ -39,6 +40,7 @@ pub(super) fn proto(number: u8) -> Option<Proto> {
     match number {
         6 => Some(Proto::Tcp),
         17 => Some(Proto::Udp),
+        132 => Some(Proto::Sctp),
         _ => None,
     }
 }
@@ -67,6 +69,10 @@ pub(super) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
         Verdict::Drop => out.push(Expr::Verdict { code: VERDICT_DROP, chain: None }),
         Verdict::Jump(chain) => out.push(Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain.clone()) }),
         Verdict::Masquerade => out.push(Expr::Masquerade),
+        Verdict::Snat(to) => {
+            out.push(Expr::Immediate { to: 0, data: octets(*to) });
+            out.push(Expr::Snat { family: u32::from(if to.is_ipv6() { IPV6 } else { IPV4 }), address: 0 });
+        }
         Verdict::DnatMap { map } => lower_dnat(map, table.maps.get(map), &mut out),
         // never wanted; said so by the kernel if it ever comes here
         Verdict::Unknown(text) => out.push(Expr::Other(text.clone())),
@@ -163,7 +169,7 @@ fn lower_dnat(name: &str, map: Option<&PortMap>, out: &mut Vec<Expr>) {
         at = words;
     }
     out.push(Expr::Meta { key: META_L4PROTO, to: at });
-    // the destination port, at the same place in TCP (RFC 9293) and UDP (RFC 768)
+    // the destination port, at the same place in TCP (RFC 9293), UDP (RFC 768) and SCTP (RFC 9260)
     out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 2, length: 2, to: at + 1 });
     out.push(Expr::Lookup { set: name.to_owned(), from: 0, to: Some(0), not: false });
     out.push(Expr::Dnat { family: u32::from(if v6 { IPV6 } else { IPV4 }), address: 0, port: words });
@@ -201,6 +207,10 @@ fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {
         [Expr::Verdict { code: VERDICT_DROP, chain: None }] => Some(Verdict::Drop),
         [Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain) }] => Some(Verdict::Jump(chain.clone())),
         [Expr::Masquerade] => Some(Verdict::Masquerade),
+        [Expr::Immediate { to: 0, data }, Expr::Snat { family, address: 0 }] => {
+            let to = address(*family == u32::from(IPV6), data)?;
+            Some(Verdict::Snat(to))
+        }
         [.., Expr::Lookup { set, to: Some(_), .. }, Expr::Dnat { family, .. }] => {
             // of the four shapes that raum writes, is it one?
             [false, true].into_iter().find_map(|by_address| {
@@ -311,7 +321,7 @@ mod tests {
             }
         }
         all.extend([Match::Family { v6: false }, Match::Family { v6: true }]);
-        all.extend([Match::Proto(Proto::Tcp), Match::Proto(Proto::Udp)]);
+        all.extend([Proto::Tcp, Proto::Udp, Proto::Sctp].map(Match::Proto));
         all
     }
 
@@ -332,6 +342,7 @@ mod tests {
     fn every_pair_of_conditions_with_every_verdict_is_read_back_as_written() {
         let table = table();
         let mut verdicts = vec![Verdict::Accept, Verdict::Drop, Verdict::Masquerade, Verdict::Jump("x".to_owned())];
+        verdicts.extend(["10.0.0.9", "fd00::9"].map(|to| Verdict::Snat(to.parse().expect("an address"))));
         verdicts.extend(table.maps.keys().map(|map| Verdict::DnatMap { map: map.clone() }));
         for first in shapes() {
             for second in shapes() {

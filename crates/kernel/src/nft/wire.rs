@@ -41,6 +41,10 @@ pub(super) enum Expr {
     Verdict { code: i32, chain: Option<String> },
     /// Source address of the interface that the packet leaves by.
     Masquerade,
+    /// Loads a constant.
+    Immediate { to: u32, data: Vec<u8> },
+    /// New source out of a register.
+    Snat { family: u32, address: u32 },
     /// New destination out of registers.
     Dnat { family: u32, address: u32, port: u32 },
     /// Counts, and changes nothing for the packet.
@@ -75,9 +79,9 @@ impl Expr {
             Expr::Lookup { .. } => "lookup",
             Expr::Fib { .. } => "fib",
             Expr::Ct { .. } => "ct",
-            Expr::Verdict { .. } => "immediate",
+            Expr::Verdict { .. } | Expr::Immediate { .. } => "immediate",
             Expr::Masquerade => "masq",
-            Expr::Dnat { .. } => "nat",
+            Expr::Dnat { .. } | Expr::Snat { .. } => "nat",
             Expr::Counter => "counter",
             Expr::Other(name) => name,
         }
@@ -140,6 +144,15 @@ impl Expr {
                     });
                 });
             }
+            Expr::Immediate { to, data: value } => {
+                data.be32(1, register(*to)).nest(2, |nest| {
+                    nest.attribute(DATA_VALUE, value);
+                });
+            }
+            Expr::Snat { family, address } => {
+                // NFT_NAT_SNAT
+                data.be32(1, 0).be32(2, *family).be32(3, register(*address));
+            }
             Expr::Dnat { family, address, port } => {
                 // NFT_NAT_DNAT
                 data.be32(1, 1).be32(2, *family).be32(3, register(*address)).be32(5, register(*port));
@@ -188,8 +201,15 @@ impl Expr {
                 let chain = verdict.find(2).and_then(Attribute::text).map(str::to_owned);
                 Expr::Verdict { code, chain }
             }
+            "immediate" => Expr::Immediate { to: at(1)?, data: value(2)? },
             // flags (random, persistent) or a port range make it another one
             "masq" if [1, 2, 3].iter().all(|kind| number(*kind).unwrap_or(0) == 0) => Expr::Masquerade,
+            // the kernel itself adds the flag that there is an address (`NF_NAT_RANGE_MAP_IPS`); with others or with ports it
+            // is another expression
+            "nat" if number(1)? == 0 && number(5).is_none() && number(7).unwrap_or(0) & !1 == 0 => {
+                at(4).is_none_or(|max| Some(max) == at(3)).then_some(())?;
+                Expr::Snat { family: number(2)?, address: at(3)? }
+            }
             "nat" if number(1)? == 1 => {
                 let same = |min, max| at(max).is_none_or(|max| Some(max) == at(min));
                 if !same(3, 4) || !same(5, 6) {

@@ -131,6 +131,8 @@ fn link_of(info: LinkInfo, owner: Owner, names: &HashMap<u32, IfName>) -> Link {
         mtu: info.mtu,
         mac: Mac(info.mac),
         master: info.master.and_then(|index| names.get(&index).cloned()),
+        isolated: info.isolated,
+        hairpin: info.hairpin,
         group: info.group,
         alias: info.alias,
         altname: info.altname,

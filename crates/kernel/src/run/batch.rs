@@ -246,8 +246,12 @@ impl<'a> Batch<'a> {
         if let Some(altname) = &set.altname {
             link::set_altname(&mut self.requests, index, altname);
         }
-        if set.altname.is_none() || change != link::Set::default() {
+        let is_port = set.isolated.is_some() || set.hairpin.is_some();
+        if (set.altname.is_none() && !is_port) || change != link::Set::default() {
             link::set(&mut self.requests, index, change);
+        }
+        if is_port {
+            link::set_port(&mut self.requests, index, set.isolated, set.hairpin);
         }
         Ok(())
     }

@@ -236,6 +236,8 @@ fn sysctls(around: &Surroundings) -> Result<BTreeMap<Sysctl, String>, OpError> {
         keys.extend(["forwarding", "force_forwarding", "accept_ra"].map(|key| Sysctl::ipv6(name, key)));
     }
     keys.extend(Sysctl::new("net/ipv4/conf/default/rp_filter").ok());
+    let bridged = ["iptables", "ip6tables"].map(|what| Sysctl::new(&format!("net/bridge/bridge-nf-call-{what}")));
+    keys.extend(bridged.into_iter().flatten());
     let mut values = BTreeMap::new();
     for key in keys {
         if let Some(value) = sysctl::read(&key)? {

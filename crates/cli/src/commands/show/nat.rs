@@ -79,6 +79,11 @@ fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
             let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
             vec![format!("masquerade {from}{out}")]
         }
+        Verdict::Snat(to) => {
+            let from = source.unwrap_or_else(|| "everything".to_owned());
+            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
+            vec![format!("source of {from}{out} becomes {to}")]
+        }
         Verdict::DnatMap { map } => {
             let entries = table.maps.get(map).into_iter().flat_map(|map| &map.entries);
             entries.map(|(key, target)| forward_in_words(*key, *target)).collect()

@@ -133,10 +133,10 @@ fn way(scene: &Scene<'_>, node: &Node, publish: &At<Publish>) -> Option<Problem>
             .into();
     }
     let address = publish.address.filter(|a| !a.is_unspecified())?;
-    if address == IpAddr::from(Ipv6Addr::LOCALHOST) {
-        return problem("nothing can be published at ::1".to_owned())
-            .label("the kernel lets no packet from ::1 out of the host (RFC 4291, section 2.5.3)")
-            .help("publish at 127.0.0.1, or at an IPv6 address of the host")
+    if address == IpAddr::from(Ipv6Addr::LOCALHOST) && scene.around.bridged_v6_meets_rules() {
+        return problem("nothing can be published at ::1 on this host".to_owned())
+            .label("bridged packets meet the rules (br_netfilter), and the kernel drops the answer")
+            .help("publish at 127.0.0.1, or set net.bridge.bridge-nf-call-ip6tables to 0")
             .into();
     }
     if !leads(address.is_ipv6()) {

@@ -10,7 +10,7 @@ use super::scene::{Scene, moved};
 use super::{did_you_mean, family};
 use crate::design::routes::{destinations, gateway_address};
 use crate::design::wiring::{Place, home};
-use crate::lab::{Node, RouteSpec, Switch};
+use crate::lab::{Nat, Node, RouteSpec, Switch};
 use crate::name::IfName;
 use crate::problem::Problem;
 use crate::state::{Route, RouteKind};
@@ -95,6 +95,9 @@ fn switch_nat(scene: &Scene<'_>, switch: &Switch) -> Option<Problem> {
         );
     }
     let out = nat.out.as_ref()?;
+    if let Some(problem) = source(scene, None, nat) {
+        return Some(problem);
+    }
     let mut known = scene.host_interfaces().chain(scene.interfaces("host").map(|a| a.name.as_str()));
     // nothing at all is known of the host: the file is checked alone
     if scene.host_interfaces().next().is_none() || known.any(|name| name == out.as_str()) {
@@ -130,8 +133,50 @@ fn router_nat(scene: &Scene<'_>, node: &Node) -> Option<Problem> {
                 .label("packets could not leave by it")
                 .help(did_you_mean(out.as_str(), known(), "put it on a switch, or link it to something")),
         ),
-        Some(_) => None,
+        Some(_) => source(scene, Some(node), nat),
     }
+}
+
+/// A source address on a network of `out` that is nobody's: whoever wants to answer asks for its neighbour in vain. One on no
+/// network of it may be routed here.
+fn source(scene: &Scene<'_>, node: Option<&Node>, nat: &Nat) -> Option<Problem> {
+    let out = nat.out.as_ref()?;
+    let (who, own): (&str, Vec<IpNet>) = match node {
+        Some(node) => (node.name.as_str(), scene.addresses(node.name.as_str()).map(|(_, net)| net).collect()),
+        None => {
+            let own = scene.around.addresses.iter().map(|(ip, _)| IpNet::from(*ip));
+            ("host", own.chain(scene.addresses("host").map(|(_, net)| net)).collect())
+        }
+    };
+    let networks: Vec<IpNet> = match node {
+        Some(node) => scene
+            .wiring
+            .addressed(Place::of(&node.name))
+            .filter(|(name, _)| **name == out.value)
+            .flat_map(|(_, nets)| nets)
+            .copied()
+            .collect(),
+        None => scene
+            .around
+            .routes
+            .iter()
+            .filter(|(to, name)| *name == out.value && to.prefix_len() > 0)
+            .map(|(to, _)| *to)
+            .collect(),
+    };
+    let is_wrong =
+        |ip: &IpAddr| networks.iter().any(|net| net.contains(ip)) && !own.iter().any(|net| net.addr() == *ip);
+    let wrong = nat.source.iter().find(|at| is_wrong(&at.value))?;
+    let known = networks.iter().filter_map(|net| own.iter().find(|own| net.contains(&own.addr())));
+    let known = known.filter(|net| net.addr().is_ipv6() == wrong.is_ipv6()).map(|net| net.addr().to_string());
+    Some(
+        Problem::new(format!("`{who}` has no address {}", wrong.value), wrong.span.clone())
+            .label(format!("on the network of `{}`, where nobody would answer for it", out.value))
+            .help(match super::list(known) {
+                Some(known) => format!("it has {known} there; or give it this address as well"),
+                None => "give it this address as well".to_owned(),
+            }),
+    )
 }
 
 /// The problem of a next hop, if the node cannot reach it directly.

@@ -132,6 +132,7 @@ impl Room<'_> {
                     place: file.place.clone().filter(|place| !place.is_host()),
                     mtu: file.mtu.as_ref().map(|at| At::new(at.value.value, at.span.clone())),
                     mac: file.mac.clone(),
+                    isolated: file.isolated.clone(),
                 });
             }
         }
@@ -165,6 +166,7 @@ impl Room<'_> {
             for end in &on {
                 fits &= self.on_fits(&names, end);
             }
+            let nat = file.nat.and_then(|nat| nat.nat(self.reader));
             let all = self.names(&names, "namespace");
             if !fits {
                 continue;
@@ -175,7 +177,7 @@ impl Room<'_> {
                     gateways: gateways.clone(),
                     routes: routes.clone(),
                     forwarding: file.forwarding.clone(),
-                    nat: file.nat.clone().and_then(super::file::RouterNat::nat),
+                    nat: nat.clone(),
                     publish: publish.clone(),
                     forward: forward.clone(),
                     ..Node::new(name)

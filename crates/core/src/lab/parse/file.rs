@@ -1,6 +1,6 @@
 //! The lab file: every mapping, every key, once. Readers, JSON Schema and reference all come from these declarations.
 
-use super::form::{Gateway, LinkEnd, Names, OnEnd, Subnet};
+use super::form::{Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
 use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
 use crate::lab::{Address, At, Forward, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
@@ -44,7 +44,8 @@ mapping! {
         /// Who has the first address of the subnet and routes for the others: `host`, or a namespace on this switch.
         "gateway" gateway: At<NodeName>,
         /// Translate the addresses of what leaves the host; only with `gateway: host`. `true`: to wherever it leaves.
-        /// `{ out: eth0 }`: only what leaves by that interface of the host.
+        /// `{ out: eth0 }`: only what leaves by that interface of the host. `{ out: eth0, source: 203.0.113.7 }`: with this
+        /// address, not that of the interface.
         "nat" nat: SwitchNatValue,
         /// The namespace the bridge lives in; without it, the host.
         "in" place: At<NodeName>,
@@ -52,6 +53,8 @@ mapping! {
         "mtu" mtu: At<Number<Mtu>>,
         /// Hardware address of the bridge interface.
         "mac" mac: At<Mac>,
+        /// `true`: members reach the gateway, and what is behind it, but not each other.
+        "isolated" isolated: At<bool>,
     }
     required { }
     not yet {
@@ -150,20 +153,24 @@ mapping! {
 }
 
 mapping! {
-    /// Address translation (masquerading) in a router namespace.
+    /// Source address translation in a router namespace.
     RouterNat is "the `nat` of a namespace" in "routerNat" {
         /// The interface that packets leave by: they get its address.
         "out" out: At<IfName>,
+        /// The address they get instead, at most one of IPv4 and one of IPv6.
+        "source" source: Vec<At<Source>>,
     }
     required { "out" }
     not yet { }
 }
 
 mapping! {
-    /// Address translation (masquerading) on the host.
+    /// Source address translation on the host.
     SwitchNat is "the `nat` of a switch" in "switchNat" {
         /// The interface of the host that packets leave by: they get its address.
         "out" out: At<IfName>,
+        /// The address they get instead, at most one of IPv4 and one of IPv6.
+        "source" source: Vec<At<Source>>,
     }
     required { "out" }
     not yet { }

@@ -2,11 +2,15 @@
 
 use serde_json::{Map, Value, json};
 
+use std::net::IpAddr;
+
 use super::file::{RouterNat, SwitchNat};
+use super::form::Source;
 use super::read::{FileType, Reader, wrong_kind};
 use super::tree::{Kind, Tree};
 use crate::lab::{At, Nat};
 use crate::name::IfName;
+use crate::problem::Problem;
 
 /// What stands after `nat:` of a switch; `None` is `false`.
 #[derive(Debug, Clone)]
@@ -21,7 +25,8 @@ impl FileType for SwitchNatValue {
         match &tree.kind {
             Kind::Map(_) => {
                 let nat = SwitchNat::read(tree, reader)?;
-                Some(Self(Some(At::new(Nat { out: Some(nat.out?) }, nat.span))))
+                let source = sources(nat.source, reader);
+                Some(Self(Some(At::new(Nat { out: Some(nat.out?), source }, nat.span))))
             }
             Kind::Scalar(text) if text.text.len() > 3 && IfName::new(&text.text).is_ok() && !is_bool(&text.text) => {
                 reader.report(wrong_kind(&Self::what(), tree).help(format!("write `{{ out: {} }}`", text.text)));
@@ -29,7 +34,7 @@ impl FileType for SwitchNatValue {
             }
             Kind::Scalar(_) => {
                 let on = At::<bool>::read(tree, reader)?;
-                Some(Self(on.value.then(|| At::new(Nat { out: None }, on.span))))
+                Some(Self(on.value.then(|| At::new(Nat { out: None, source: Vec::new() }, on.span))))
             }
             _ => {
                 reader.report(wrong_kind(&Self::what(), tree));
@@ -44,13 +49,31 @@ impl FileType for SwitchNatValue {
     }
 }
 
+/// One of each family.
+fn sources(all: Option<Vec<At<Source>>>, reader: &mut Reader) -> Vec<At<IpAddr>> {
+    let all: Vec<_> = all.unwrap_or_default().into_iter().map(|at| At::new(at.value.0, at.span)).collect();
+    for (index, second) in all.iter().enumerate() {
+        if let Some(first) = all[..index].iter().find(|first| first.is_ipv4() == second.is_ipv4()) {
+            let family = if second.is_ipv4() { "IPv4" } else { "IPv6" };
+            reader.report(
+                Problem::new(format!("a second source address of {family}"), second.span.clone())
+                    .label("one of each family is possible")
+                    .related(first.span.clone(), "the first one")
+                    .help("leave one of them out"),
+            );
+        }
+    }
+    all
+}
+
 fn is_bool(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "true" | "false")
 }
 
 impl RouterNat {
     /// As the lab has it.
-    pub fn nat(self) -> Option<At<Nat>> {
-        Some(At::new(Nat { out: Some(self.out?) }, self.span))
+    pub fn nat(self, reader: &mut Reader) -> Option<At<Nat>> {
+        let source = sources(self.source, reader);
+        Some(At::new(Nat { out: Some(self.out?), source }, self.span))
     }
 }

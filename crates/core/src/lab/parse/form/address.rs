@@ -182,3 +182,28 @@ impl Form for Gateway {
         ip(text, reader).map(Gateway)
     }
 }
+
+/// The source address of what leaves a router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lab::parse) struct Source(pub IpAddr);
+
+impl Form for Source {
+    const DEF: &'static str = "source";
+    const WHAT: &'static str = "a source address";
+    const HELP: &'static str = "the source address is one address, like 203.0.113.7 or 2001:db8::7";
+    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$";
+    const EXAMPLES: &'static [&'static str] = &["203.0.113.7", "2001:db8::7"];
+
+    fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        let ip = ip(text, reader)?;
+        if ip.is_unspecified() || ip.is_multicast() || ip.is_loopback() {
+            reader.report(
+                text.problem(format!("{ip} cannot be a source address"))
+                    .label("no answer would come back to it")
+                    .help(Self::HELP),
+            );
+            return None;
+        }
+        Some(Source(ip))
+    }
+}

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 
+pub(super) use address::Source;
 pub(in crate::lab) use address::{Gateway, Subnet};
 pub(super) use end::{LinkEnd, OnEnd, RawEnd};
 pub(super) use name::Names;

@@ -15,11 +15,12 @@ fn proto<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Text<'a>, Proto)> {
     match after.text {
         "tcp" => Some((before, Proto::Tcp)),
         "udp" => Some((before, Proto::Udp)),
+        "sctp" => Some((before, Proto::Sctp)),
         other => {
-            let problem = after.problem(format!("`{other}` cannot be forwarded")).label("expected tcp or udp");
-            reader.report(match nearest(other, ["tcp", "udp"].into_iter()) {
+            let problem = after.problem(format!("`{other}` cannot be forwarded")).label("expected tcp, udp or sctp");
+            reader.report(match nearest(other, ["tcp", "udp", "sctp"].into_iter()) {
                 Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => problem.help("the protocols with ports are tcp, which need not be written, and udp"),
+                None => problem.help("the protocols with ports are tcp, which need not be written, udp and sctp"),
             });
             None
         }
@@ -134,10 +135,9 @@ impl Form for Publish {
     const WHAT: &'static str = "a port to publish";
     const HELP: &'static str = "write \"8080:80\" (the host's port first), \"127.0.0.1:8080:80\", \"[::1]:53:53/udp\" or \
                                 \"8000-8010:8000-8010\"";
-    const PATTERN: &'static str =
-        "^((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp))?$";
+    const PATTERN: &'static str = "^((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(:[0-9]+(-[0-9]+)?)?(/(tcp|udp|sctp))?$";
     const EXAMPLES: &'static [&'static str] =
-        &["8080:80", "80", "127.0.0.1:8080:80/udp", "[::1]:53:53/udp", "8000-8010:8000-8010"];
+        &["8080:80", "80", "127.0.0.1:8080:80/udp", "[::1]:53:53/udp", "3868:3868/sctp", "8000-8010:8000-8010"];
     const NUMBER: bool = true;
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
@@ -169,7 +169,7 @@ impl Form for Forward {
     const WHAT: &'static str = "a port to forward";
     const HELP: &'static str =
         "write \"wan 2222 -> laptop:22\", \"53/udp -> dns\" or \"203.0.113.2:8000-8010 -> web:8000-8010\"";
-    const PATTERN: &'static str = "^\\s*([^/:\\s]{1,15}\\s+)?((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(/(tcp|udp))?\\s*->\\s*[A-Za-z0-9][A-Za-z0-9_-]*(:[0-9]+(-[0-9]+)?)?\\s*$";
+    const PATTERN: &'static str = "^\\s*([^/:\\s]{1,15}\\s+)?((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(/(tcp|udp|sctp))?\\s*->\\s*[A-Za-z0-9][A-Za-z0-9_-]*(:[0-9]+(-[0-9]+)?)?\\s*$";
     const EXAMPLES: &'static [&'static str] =
         &["wan 2222 -> laptop:22", "53/udp -> dns", "203.0.113.2:8000-8010 -> web:8000-8010"];
 

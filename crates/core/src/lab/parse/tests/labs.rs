@@ -151,7 +151,7 @@ fn switch() -> impl Strategy<Value = Value> {
     let v4_net = (any::<[u8; 4]>(), 0u8..=32)
         .prop_map(|(ip, len)| ipnet::Ipv4Net::new(ip.into(), len).unwrap().trunc().to_string())
         .boxed();
-    let out = prop_oneof![any::<bool>().prop_map(Value::Bool), ifname().prop_map(|out| json!({ "out": out }))];
+    let out = prop_oneof![any::<bool>().prop_map(Value::Bool), nat()];
     object(vec![
         ("subnet", one_of_each_family(v4_net, net(false).boxed())),
         ("gateway", name().prop_map(Value::String).boxed()),
@@ -159,7 +159,20 @@ fn switch() -> impl Strategy<Value = Value> {
         ("in", name().prop_map(Value::String).boxed()),
         ("mtu", mtu().boxed()),
         ("mac", mac().prop_map(Value::String).boxed()),
+        ("isolated", any::<bool>().prop_map(Value::Bool).boxed()),
     ])
+}
+
+fn nat() -> impl Strategy<Value = Value> {
+    let usable = |text: &String| {
+        text.parse().is_ok_and(|ip: std::net::IpAddr| !(ip.is_unspecified() || ip.is_multicast() || ip.is_loopback()))
+    };
+    let source =
+        one_of_each_family(v4().prop_filter("usable", usable).boxed(), v6().prop_filter("usable", usable).boxed());
+    (ifname(), option::of(source)).prop_map(|(out, source)| match source {
+        Some(source) => json!({ "out": out, "source": source }),
+        None => json!({ "out": out }),
+    })
 }
 
 fn namespace() -> impl Strategy<Value = Value> {
@@ -168,7 +181,7 @@ fn namespace() -> impl Strategy<Value = Value> {
         ("gateway", one_of_each_family(v4().boxed(), v6().boxed())),
         ("routes", few(route().boxed()).boxed()),
         ("forwarding", any::<bool>().prop_map(Value::Bool).boxed()),
-        ("nat", ifname().prop_map(|out| json!({ "out": out })).boxed()),
+        ("nat", nat().boxed()),
         ("publish", few(publish().boxed()).boxed()),
         ("forward", few(forward().boxed()).boxed()),
     ])
