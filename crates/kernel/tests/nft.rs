@@ -25,6 +25,7 @@ fn empty() -> Table {
         lab: lab(),
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
+        addresses: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     }

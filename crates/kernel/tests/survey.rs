@@ -76,6 +76,7 @@ fn labs_are_found_by_each_kind_of_mark() {
             lab: LabName::new("ruled").unwrap(),
             was: BTreeMap::from([(Sysctl::new("net/ipv4/ip_forward").unwrap(), "0".to_owned())]),
             sets: BTreeMap::new(),
+            addresses: std::collections::BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };

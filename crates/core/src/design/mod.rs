@@ -10,6 +10,7 @@
 
 pub(crate) mod addresses;
 mod flows;
+pub(crate) mod filter;
 mod forwarding;
 mod hosts;
 pub(crate) mod links;

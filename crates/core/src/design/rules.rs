@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::addresses::{same_family, with_prefix};
+use super::filter;
 use super::forwarding::{Was, own_interfaces};
 use super::wiring::{Holder, Place, Wiring};
 use crate::host::Surroundings;
@@ -28,8 +29,14 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, was: Was, state: &
         state.entry(&NsId::Host).table = Some(table);
     }
     for node in wiring.lab.nodes.iter().filter(|n| !n.name.is_host()) {
-        if node.nat.is_some() || !node.forward.is_empty() || !isolated(wiring, Place::of(&node.name)).is_empty() {
-            state.entry(&NsId::of(lab, &node.name)).table = Some(router_table(wiring, node));
+        if node.nat.is_some()
+            || !node.forward.is_empty()
+            || !isolated(wiring, Place::of(&node.name)).is_empty()
+            || filter::has(wiring, node)
+        {
+            let mut table = router_table(wiring, node);
+            filter::add(wiring, node, &mut table);
+            state.entry(&NsId::of(lab, &node.name)).table = Some(table);
         }
     }
 }
@@ -282,6 +289,7 @@ impl Builder {
             lab: lab.clone(),
             was: BTreeMap::new(),
             sets: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };

@@ -29,6 +29,7 @@ fn node(text: &str, on: Vec<End>) -> Node {
         nat: None,
         publish: Vec::new(),
         forward: Vec::new(),
+        filter: None,
     }
 }
 
@@ -56,6 +57,8 @@ fn shop() -> Lab {
         switches: vec![switch("lan", &["10.10.0.0/24"])],
         nodes: vec![web, node("db", vec![db])],
         links: Vec::new(),
+        groups: Vec::new(),
+        filter: None,
     }
 }
 

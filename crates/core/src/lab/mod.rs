@@ -8,6 +8,7 @@ pub mod edit;
 pub mod range;
 
 mod check;
+mod filter;
 mod parse;
 mod write;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 pub use check::check;
+pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};
 pub use parse::schema::{reference, schema};
 pub use parse::{FILE_MAX, parse};
 
@@ -93,6 +95,10 @@ pub struct Lab {
     pub nodes: Vec<Node>,
     /// `links:`, in the order of the file. Attachments by `on:` are not among them: see [`Node::on`].
     pub links: Vec<Wire>,
+    /// `groups:`, names for several, in filters.
+    pub groups: Vec<Group>,
+    /// `filter:`, between all.
+    pub filter: Option<Filter>,
 }
 
 /// A Linux bridge.
@@ -146,6 +152,8 @@ pub struct Node {
     pub publish: Vec<At<Publish>>,
     /// `forward:`, ports of this router that lead to other nodes.
     pub forward: Vec<At<Forward>>,
+    /// `filter:`
+    pub filter: Option<Filter>,
 }
 
 impl Node {
@@ -161,6 +169,7 @@ impl Node {
             nat: None,
             publish: Vec::new(),
             forward: Vec::new(),
+            filter: None,
         }
     }
 }

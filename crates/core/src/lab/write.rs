@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::parse::needs_quotes;
-use super::{Address, At, End, Forward, Lab, Nat, Node, Proto, Publish, RouteSpec, Switch, Wire};
+use super::{Address, At, End, Filter, Forward, Lab, Nat, Node, Proto, Publish, RouteSpec, Switch, Wire};
 use crate::state::RouteKind;
 
 impl fmt::Display for Lab {
@@ -24,7 +24,18 @@ impl fmt::Display for Lab {
             f.write_str("links:\n")?;
             self.links.iter().try_for_each(|link| write_link(f, link))?;
         }
-        Ok(())
+        if !self.groups.is_empty() {
+            f.write_str("groups:\n")?;
+            for group in &self.groups {
+                writeln!(
+                    f,
+                    "  {}: {}",
+                    text(group.name.as_str()),
+                    list(group.members.iter().map(|at| at.value.to_string()))
+                )?;
+            }
+        }
+        self.filter.as_ref().map_or(Ok(()), |one| writeln!(f, "filter: {}", filter(one)))
     }
 }
 
@@ -47,7 +58,23 @@ fn write_node(f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
     write_key(f, "forwarding", node.forwarding.as_ref().map(|at| at.to_string()))?;
     write_key(f, "nat", node.nat.as_ref().map(nat))?;
     write_few(f, "publish", node.publish.iter().map(|at| text(&at.to_string())))?;
-    write_few(f, "forward", node.forward.iter().map(|at| text(&at.to_string())))
+    write_few(f, "forward", node.forward.iter().map(|at| text(&at.to_string())))?;
+    write_key(f, "filter", node.filter.as_ref().map(filter))
+}
+
+fn filter(filter: &Filter) -> String {
+    let mut parts = vec![format!("default: {}", *filter.default)];
+    parts.extend(filter.outgoing.as_ref().map(|policy| format!("outgoing: {}", **policy)));
+    for (key, rules) in [("allow", &filter.allow), ("deny", &filter.deny)] {
+        if !rules.is_empty() {
+            parts.push(format!("{key}: {}", list(rules.iter().map(|at| at.to_string()))));
+        }
+    }
+    format!("{{ {} }}", parts.join(", "))
+}
+
+fn list(values: impl Iterator<Item = String>) -> String {
+    format!("[{}]", values.map(|value| text(&value)).collect::<Vec<_>>().join(", "))
 }
 
 fn write_link(f: &mut fmt::Formatter<'_>, link: &Wire) -> fmt::Result {

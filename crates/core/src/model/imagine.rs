@@ -13,7 +13,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::host::Scope;
 use crate::lab::{Proto, link_group, mark, stable_hash};
 use crate::name::{IfName, LabName, Mac, NsId};
-use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
+use crate::nft::{AddressSet, Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
 use crate::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
 /// Chooses: given `n`, one of `0..n`. Always 0 is the simplest state.
@@ -272,6 +272,7 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         lab: lab.clone(),
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
+        addresses: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -296,6 +297,17 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         let which = InterfaceRef::Set("lab".to_owned());
         forward.push(Rule { matches: vec![Match::Oif(Interfaces { which, not: false })], verdict: Verdict::Drop });
     }
+    let v6 = die(2) == 1;
+    if die(2) == 1 {
+        let members = (0..die(4)).map(|_| entry(v6, true, die).1.0).collect();
+        table.addresses.insert("of-some".to_owned(), AddressSet { v6, members });
+        let ports = Match::Ports { proto: Proto::Tcp, first: 80, last: 80 + u16::from(die(3)) };
+        let from = Match::SaddrIn { v6, set: "of-some".to_owned() };
+        forward.push(Rule { matches: vec![from, ports], verdict: Verdict::Accept });
+        let to = Match::DaddrIn { v6, set: "of-some".to_owned() };
+        forward.push(Rule { matches: vec![to, Match::Icmp { v6 }], verdict: Verdict::Drop });
+        forward.push(Rule { matches: vec![Match::LinkWork], verdict: Verdict::Accept });
+    }
     let snat = Rule {
         matches: vec![Match::Family { v6: true }],
         verdict: Verdict::Snat(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9).into()),
@@ -303,7 +315,7 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
     let masquerade = Rule { matches: vec![Match::Dnatted], verdict: Verdict::Masquerade };
     for (name, hook, rules) in [
         ("prerouting", Hook::DnatPrerouting, prerouting),
-        ("forward", Hook::FilterForward, forward),
+        ("forward", if die(2) == 1 { Hook::FilterForward } else { Hook::FilterOutput }, forward),
         ("postrouting", Hook::SnatPostrouting, vec![masquerade, snat]),
     ] {
         if die(2) == 1 {

@@ -184,7 +184,11 @@ impl Room {
                 if route.dev.as_ref().is_some_and(|dev| !self.links.contains_key(dev)) {
                     return Err(enodev(""));
                 }
-                let at = self.routes.iter().position(|other| other == route).ok_or_else(|| esrch(""))?;
+                // metric 0 is not asked for, and IPv4 takes the lowest that is there (`fib_table_delete`)
+                let any = is_v4(&route.to) && route.metric == 0;
+                let is_it = |other: &Route| *other == *route || (any && Route { metric: 0, ..other.clone() } == *route);
+                let found = self.routes.iter().enumerate().filter(|(_, other)| is_it(other));
+                let (at, _) = found.min_by_key(|(_, other)| other.metric).ok_or_else(|| esrch(""))?;
                 self.routes.remove(at);
                 Ok(())
             }
@@ -368,6 +372,13 @@ fn check_table(table: &Table) -> Done {
             },
             _ => None,
         });
+        let known = |one: &Match| match one {
+            Match::SaddrIn { set, .. } | Match::DaddrIn { set, .. } => table.addresses.contains_key(set),
+            _ => true,
+        };
+        if !rule.matches.iter().all(known) {
+            return Err(enoent(""));
+        }
         if !is_there || sets.any(|set| !table.sets.contains_key(set)) {
             return Err(enoent(""));
         }

@@ -30,12 +30,24 @@ pub struct Table {
     /// Sets of interface names, by name (`type ifname`).
     #[serde(default)]
     pub sets: BTreeMap<String, BTreeSet<IfName>>,
+    /// Sets of addresses, by name.
+    #[serde(default)]
+    pub addresses: BTreeMap<String, AddressSet>,
     /// Port maps, by name.
     #[serde(default)]
     pub maps: BTreeMap<String, PortMap>,
     /// Chains in order of their names.
     #[serde(default)]
     pub chains: BTreeMap<String, Chain>,
+}
+
+/// Addresses of one family (`type ipv4_addr` / `ipv6_addr`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressSet {
+    /// IPv6, else IPv4.
+    pub v6: bool,
+    /// The addresses.
+    pub members: BTreeSet<IpAddr>,
 }
 
 /// From a published port to where it leads. All of one family and one key shape: with destination address
@@ -105,6 +117,8 @@ pub enum Hook {
     FilterForward,
     /// `type filter hook input priority 0`.
     FilterInput,
+    /// `type filter hook output priority 0`.
+    FilterOutput,
 }
 
 /// All matches must hold; then the verdict.
@@ -151,6 +165,37 @@ pub enum Match {
     Dnatted,
     /// `meta l4proto tcp` / `udp` / `sctp`.
     Proto(Proto),
+    /// `tcp dport 80` / `udp dport 8000-8010`.
+    Ports {
+        /// The protocol.
+        proto: Proto,
+        /// The first port.
+        first: u16,
+        /// The last; the same for one port.
+        last: u16,
+    },
+    /// `meta l4proto icmp` / `ipv6-icmp`.
+    Icmp {
+        /// ICMPv6, else ICMP.
+        v6: bool,
+    },
+    /// `icmpv6 type 130-143`: neighbours, routers and listeners of multicast (RFC 4861, RFC 2710, RFC 3810), without which
+    /// nothing of IPv6 works on a link.
+    LinkWork,
+    /// `ip saddr @SET` / `ip6 saddr @SET`.
+    SaddrIn {
+        /// IPv6, else IPv4.
+        v6: bool,
+        /// A key of [`Table::addresses`].
+        set: String,
+    },
+    /// `ip daddr @SET` / `ip6 daddr @SET`.
+    DaddrIn {
+        /// IPv6, else IPv4.
+        v6: bool,
+        /// A key of [`Table::addresses`].
+        set: String,
+    },
 }
 
 /// Which interfaces.

@@ -23,6 +23,10 @@ impl Table {
             let elements: Vec<_> = interfaces.iter().map(|name| interface(name.as_str())).collect();
             blocks.push(block("set", name, "ifname", &elements));
         }
+        for (name, set) in &self.addresses {
+            let elements: Vec<_> = set.members.iter().map(ToString::to_string).collect();
+            blocks.push(block("set", name, if set.v6 { "ipv6_addr" } else { "ipv4_addr" }, &elements));
+        }
         for (name, map) in &self.maps {
             blocks.push(block("map", name, &map_type(map), &map_elements(map)));
         }
@@ -101,6 +105,7 @@ fn hook_text(hook: Hook) -> &'static str {
         Hook::SnatPostrouting => "nat hook postrouting priority 100",
         Hook::FilterForward => "filter hook forward priority 0",
         Hook::FilterInput => "filter hook input priority 0",
+        Hook::FilterOutput => "filter hook output priority 0",
     }
 }
 
@@ -115,6 +120,12 @@ fn condition(one: &Match) -> String {
         Match::Established => "ct state established,related".to_owned(),
         Match::Dnatted => "ct status dnat".to_owned(),
         Match::Proto(proto) => format!("meta l4proto {proto}"),
+        Match::Ports { proto, first, last } if first == last => format!("{proto} dport {first}"),
+        Match::Ports { proto, first, last } => format!("{proto} dport {first}-{last}"),
+        Match::Icmp { v6 } => format!("meta l4proto {}", if *v6 { "ipv6-icmp" } else { "icmp" }),
+        Match::LinkWork => "icmpv6 type 130-143".to_owned(),
+        Match::SaddrIn { v6, set } => format!("{} saddr @{set}", if *v6 { "ip6" } else { "ip" }),
+        Match::DaddrIn { v6, set } => format!("{} daddr @{set}", if *v6 { "ip6" } else { "ip" }),
     }
 }
 

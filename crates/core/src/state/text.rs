@@ -61,6 +61,10 @@ fn write_table(f: &mut Formatter<'_>, id: &NsId, table: &Table, owner: Owner) ->
         let interfaces: Vec<&str> = interfaces.iter().map(IfName::as_str).collect();
         writeln!(f, "{id}: table {name} set {set}: {}", interfaces.join(", "))?;
     }
+    for (set, addresses) in &table.addresses {
+        let members: Vec<String> = addresses.members.iter().map(ToString::to_string).collect();
+        writeln!(f, "{id}: table {name} set {set}: {}", members.join(", "))?;
+    }
     for (map, PortMap { entries, .. }) in &table.maps {
         for (PortKey { address, proto, port }, (to, target)) in entries {
             write!(f, "{id}: table {name} map {map}: ")?;
@@ -130,6 +134,7 @@ impl Display for Hook {
             Hook::SnatPostrouting => "type nat hook postrouting priority srcnat",
             Hook::FilterForward => "type filter hook forward priority filter",
             Hook::FilterInput => "type filter hook input priority filter",
+            Hook::FilterOutput => "type filter hook output priority filter",
         })
     }
 }
@@ -158,6 +163,12 @@ impl Display for Match {
             Match::Established => f.write_str("ct state established,related"),
             Match::Dnatted => f.write_str("ct status dnat"),
             Match::Proto(proto) => write!(f, "meta l4proto {proto}"),
+            Match::Ports { proto, first, last } if first == last => write!(f, "{proto} dport {first}"),
+            Match::Ports { proto, first, last } => write!(f, "{proto} dport {first}-{last}"),
+            Match::Icmp { v6 } => write!(f, "meta l4proto {}", if *v6 { "ipv6-icmp" } else { "icmp" }),
+            Match::LinkWork => f.write_str("icmpv6 type 130-143"),
+            Match::SaddrIn { v6, set } => write!(f, "{} saddr @{set}", if *v6 { "ip6" } else { "ip" }),
+            Match::DaddrIn { v6, set } => write!(f, "{} daddr @{set}", if *v6 { "ip6" } else { "ip" }),
         }
     }
 }

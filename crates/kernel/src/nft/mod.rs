@@ -66,17 +66,19 @@ fn hook(hook: Hook) -> (&'static str, u32, i32) {
         Hook::SnatPostrouting => ("nat", 4, 100),
         Hook::FilterForward => ("filter", 2, 0),
         Hook::FilterInput => ("filter", 1, 0),
+        Hook::FilterOutput => ("filter", 3, 0),
     }
 }
 
 /// All of them, to find one by what the kernel says.
-const HOOKS: [Hook; 6] = [
+const HOOKS: [Hook; 7] = [
     Hook::RawPrerouting,
     Hook::DnatPrerouting,
     Hook::DnatOutput,
     Hook::SnatPostrouting,
     Hook::FilterForward,
     Hook::FilterInput,
+    Hook::FilterOutput,
 ];
 
 /// A comment as `nft` keeps it: user data, one entry of type 0, its length, the text with its NUL (libnftnl, `udata.h`).

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use raum_core::host::OpError;
 use raum_core::lab::mark;
 use raum_core::name::LabName;
-use raum_core::nft::{Chain, Hook, Rule, Table, Verdict};
+use raum_core::nft::{AddressSet, Chain, Hook, Rule, Table, Verdict};
 use raum_core::state::{Owner, Sysctl};
 use rustix::io::Errno;
 
@@ -63,6 +63,7 @@ fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError
         lab: lab.clone(),
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
+        addresses: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -120,6 +121,7 @@ pub(crate) fn understood(answer: &Answer<'_>) -> usize {
         },
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
+        addresses: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -164,7 +166,8 @@ fn read_set(socket: &mut Socket, table: &mut Table, found: Attributes<'_>) -> Re
         data_length: number(7),
     };
     let map = shape.port_map();
-    if shape != set::IFNAMES && map.is_none() {
+    let family = [false, true].into_iter().find(|v6| shape == set::addresses(*v6));
+    if shape != set::IFNAMES && map.is_none() && family.is_none() {
         foreign(table, format!("set {name}"));
         return Ok(());
     }
@@ -182,6 +185,15 @@ fn read_set(socket: &mut Socket, table: &mut Table, found: Attributes<'_>) -> Re
             }
         }
         table.maps.insert(name.to_owned(), map);
+    } else if let Some(v6) = family {
+        let mut members = BTreeSet::new();
+        for element in elements {
+            match value(element, 1).and_then(|key| rule::address(v6, &key)) {
+                Some(member) => drop(members.insert(member)),
+                None => odd = true,
+            }
+        }
+        table.addresses.insert(name.to_owned(), AddressSet { v6, members });
     } else {
         let mut members = BTreeSet::new();
         for element in elements {

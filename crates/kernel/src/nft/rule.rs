@@ -23,6 +23,8 @@ const LOCAL: u32 = 2;
 /// `NF_CT_STATE_BIT` of established and related; `IPS_DST_NAT`.
 const ESTABLISHED_RELATED: u32 = 6;
 const DST_NAT: u32 = 32;
+/// ICMPv6 types from multicast listener query (RFC 2710) to version 2 report (RFC 3810), with those of neighbours (RFC 4861).
+const LINK_WORK: (u8, u8) = (130, 143);
 /// The length of an interface name in a register: `IFNAMSIZ`.
 pub(super) const IFNAMSIZ: usize = 16;
 
@@ -104,6 +106,86 @@ fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
             out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
             out.push(equal(vec![number(*proto)]));
         }
+        Match::Ports { proto, first, last } => {
+            out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
+            out.push(equal(vec![number(*proto)]));
+            // the destination port
+            out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 2, length: 2, to: 0 });
+            out.push(range(first.to_be_bytes().to_vec(), last.to_be_bytes().to_vec()));
+        }
+        Match::Icmp { v6 } => {
+            out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
+            out.push(equal(vec![icmp(*v6)]));
+        }
+        Match::LinkWork => {
+            out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
+            out.push(equal(vec![icmp(true)]));
+            // the type
+            out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 0, length: 1, to: 0 });
+            out.push(range(vec![LINK_WORK.0], vec![LINK_WORK.1]));
+        }
+        Match::SaddrIn { v6, set } => {
+            out.extend(family(*v6));
+            lower_in(false, *v6, set, out);
+        }
+        Match::DaddrIn { v6, set } => {
+            out.extend(family(*v6));
+            lower_in(true, *v6, set, out);
+        }
+    }
+}
+
+/// The protocol number of ICMP or ICMPv6.
+fn icmp(v6: bool) -> u8 {
+    if v6 { 58 } else { 1 }
+}
+
+/// From the first to the last, as one expression (Linux 4.9).
+fn range(first: Vec<u8>, last: Vec<u8>) -> Expr {
+    if first == last { equal(first) } else { Expr::Range { from: 0, first, last } }
+}
+
+fn lower_in(destination: bool, v6: bool, set: &str, out: &mut Vec<Expr>) {
+    let (offset, length) = place(v6, destination);
+    out.push(Expr::Payload { base: BASE_NETWORK, offset, length, to: 0 });
+    out.push(Expr::Lookup { set: set.to_owned(), from: 0, to: None, not: false });
+}
+
+fn raise_in(v6: bool, exprs: &[Expr]) -> Option<(Match, usize)> {
+    let [
+        Expr::Payload { base: BASE_NETWORK, offset, length, to: 0 },
+        Expr::Lookup { set, from: 0, to: None, not: false },
+        ..,
+    ] = exprs
+    else {
+        return None;
+    };
+    let destination = [false, true].into_iter().find(|destination| place(v6, *destination) == (*offset, *length))?;
+    let set = set.clone();
+    Some((if destination { Match::DaddrIn { v6, set } } else { Match::SaddrIn { v6, set } }, 2))
+}
+
+/// Ports or ICMPv6 types after the question for the protocol.
+fn raise_transport(number: u8, exprs: &[Expr]) -> Option<(Match, usize)> {
+    let [Expr::Payload { base: BASE_TRANSPORT, offset, length, to: 0 }, rest @ ..] = exprs else { return None };
+    // nft writes a range as two comparisons or as one, by its version
+    let (first, last, used) = match rest {
+        [Expr::Cmp { from: 0, not: false, data }, ..] => (data, data, 2),
+        [Expr::Range { from: 0, first, last }, ..] => (first, last, 2),
+        [Expr::Bound { from: 0, least: true, data: first }, Expr::Bound { from: 0, least: false, data: last }, ..] => {
+            (first, last, 3)
+        }
+        _ => return None,
+    };
+    match (*offset, *length, first.as_slice(), last.as_slice()) {
+        (2, 2, [a, b], [c, d]) => {
+            let (first, last) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+            Some((Match::Ports { proto: proto(number)?, first, last }, used))
+        }
+        (0, 1, [first], [last]) if number == icmp(true) && (*first, *last) == LINK_WORK => {
+            Some((Match::LinkWork, used))
+        }
+        _ => None,
     }
 }
 
@@ -184,7 +266,7 @@ pub(super) fn raise(exprs: &[Expr]) -> Rule {
             return Rule { matches, verdict };
         }
         // nft leaves out a question for the family that the rule has asked already
-        let bare = known_family(&matches).and_then(|v6| raise_prefix(v6, rest));
+        let bare = known_family(&matches).and_then(|v6| raise_in(v6, rest).or_else(|| raise_prefix(v6, rest)));
         let Some((condition, used)) = bare.or_else(|| raise_match(rest)) else { break };
         matches.push(condition);
         rest = rest.get(used..).unwrap_or_default();
@@ -197,6 +279,7 @@ fn known_family(matches: &[Match]) -> Option<bool> {
     matches.iter().find_map(|condition| match condition {
         Match::Family { v6 } => Some(*v6),
         Match::Saddr { prefix, .. } | Match::Daddr { prefix, .. } => Some(prefix.addr().is_ipv6()),
+        Match::SaddrIn { v6, .. } | Match::DaddrIn { v6, .. } => Some(*v6),
         _ => None,
     })
 }
@@ -234,10 +317,20 @@ fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
                 (META_OIFNAME, not, name) => Some((Match::Oif(named(name, *not)?), 2)),
                 (META_NFPROTO, false, [family @ (IPV4 | IPV6)]) => {
                     let v6 = *family == IPV6;
-                    let prefix = raise_prefix(v6, rest).map(|(condition, used)| (condition, used + 2));
+                    let prefix = raise_in(v6, rest).or_else(|| raise_prefix(v6, rest));
+                    let prefix = prefix.map(|(condition, used)| (condition, used + 2));
                     Some(prefix.unwrap_or((Match::Family { v6 }, 2)))
                 }
-                (META_L4PROTO, false, [number]) => Some((Match::Proto(proto(*number)?), 2)),
+                (META_L4PROTO, false, [number]) => {
+                    if let Some((condition, used)) = raise_transport(*number, rest) {
+                        return Some((condition, used + 2));
+                    }
+                    let found = [false, true].into_iter().find(|v6| icmp(*v6) == *number);
+                    Some((
+                        found.map(|v6| Match::Icmp { v6 }).map_or_else(|| Some(Match::Proto(proto(*number)?)), Some)?,
+                        2,
+                    ))
+                }
                 _ => None,
             }
         }
@@ -322,6 +415,13 @@ mod tests {
         }
         all.extend([Match::Family { v6: false }, Match::Family { v6: true }]);
         all.extend([Proto::Tcp, Proto::Udp, Proto::Sctp].map(Match::Proto));
+        all.extend([(80, 80), (80, 90)].map(|(first, last)| Match::Ports { proto: Proto::Sctp, first, last }));
+        all.extend([false, true].map(|v6| Match::Icmp { v6 }));
+        all.push(Match::LinkWork);
+        for v6 in [false, true] {
+            all.push(Match::SaddrIn { v6, set: "of-some".to_owned() });
+            all.push(Match::DaddrIn { v6, set: "of-some".to_owned() });
+        }
         all
     }
 
@@ -333,6 +433,7 @@ mod tests {
             lab: "t".parse().expect("a name"),
             was: std::collections::BTreeMap::new(),
             sets: std::collections::BTreeMap::new(),
+            addresses: std::collections::BTreeMap::new(),
             maps: maps.into_iter().map(|(name, map)| (name.to_owned(), map)).collect(),
             chains: std::collections::BTreeMap::new(),
         }

@@ -36,6 +36,17 @@ pub(super) struct Shape {
 pub(super) const IFNAMES: Shape =
     Shape { flags: 0, key_type: TYPE_IFNAME, key_length: 16, data_type: 0, data_length: 0 };
 
+/// `type ipv4_addr` or `type ipv6_addr`.
+pub(super) fn addresses(v6: bool) -> Shape {
+    let (key_type, key_length) = if v6 { (TYPE_IP6ADDR, 16) } else { (TYPE_IPADDR, 4) };
+    Shape { flags: 0, key_type, key_length, data_type: 0, data_length: 0 }
+}
+
+/// The element of an address.
+pub(super) fn host(ip: &IpAddr) -> Element {
+    (octets(*ip), None)
+}
+
 /// The shape of a port map. Every part of a concatenation takes whole registers of four bytes.
 pub(super) fn ports(v6: bool, by_address: bool) -> Shape {
     let (address, length) = if v6 { (TYPE_IP6ADDR, 16) } else { (TYPE_IPADDR, 4) };
@@ -55,7 +66,7 @@ impl Shape {
         request.be32(3, self.flags).be32(4, self.key_type).be32(5, self.key_length);
         if self.flags & MAP != 0 {
             request.be32(6, self.data_type).be32(7, self.data_length);
-        } else {
+        } else if self == IFNAMES {
             request.attribute(13, &KEY_BYTE_ORDER_HOST);
         }
     }

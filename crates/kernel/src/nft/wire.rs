@@ -27,6 +27,10 @@ pub(super) enum Expr {
     Meta { key: u32, to: u32 },
     /// Goes on only if the register has (or has not) this content.
     Cmp { from: u32, not: bool, data: Vec<u8> },
+    /// Goes on only if the register, read as a big number, is not less (or not more) than this.
+    Bound { from: u32, least: bool, data: Vec<u8> },
+    /// Goes on only if the register, read as a big number, is in this range.
+    Range { from: u32, first: Vec<u8>, last: Vec<u8> },
     /// Loads bytes of the packet.
     Payload { base: u32, offset: u32, length: u32, to: u32 },
     /// `(register & mask) ^ xor`.
@@ -73,7 +77,8 @@ impl Expr {
     fn name(&self) -> &str {
         match self {
             Expr::Meta { .. } => "meta",
-            Expr::Cmp { .. } => "cmp",
+            Expr::Cmp { .. } | Expr::Bound { .. } => "cmp",
+            Expr::Range { .. } => "range",
             Expr::Payload { .. } => "payload",
             Expr::Bitwise { .. } => "bitwise",
             Expr::Lookup { .. } => "lookup",
@@ -104,6 +109,21 @@ impl Expr {
                 data.be32(1, register(*from)).be32(2, u32::from(*not)).nest(3, |nest| {
                     nest.attribute(DATA_VALUE, value);
                 });
+            }
+            Expr::Bound { from, least, data: value } => {
+                // NFT_CMP_GTE, NFT_CMP_LTE
+                data.be32(1, register(*from)).be32(2, if *least { 5 } else { 3 }).nest(3, |nest| {
+                    nest.attribute(DATA_VALUE, value);
+                });
+            }
+            Expr::Range { from, first, last } => {
+                // NFT_RANGE_EQ
+                data.be32(1, register(*from)).be32(2, 0);
+                for (kind, value) in [(3, first), (4, last)] {
+                    data.nest(kind, |nest| {
+                        nest.attribute(DATA_VALUE, value);
+                    });
+                }
             }
             Expr::Payload { base, offset, length, to } => {
                 data.be32(1, register(*to)).be32(2, *base).be32(3, *offset).be32(4, *length);
@@ -175,6 +195,9 @@ impl Expr {
         let value = |kind| Some(data.find(kind)?.nested().find(DATA_VALUE)?.bytes.to_vec());
         Some(match name {
             "meta" => Expr::Meta { key: number(2)?, to: at(1)? },
+            "cmp" if matches!(number(2), Some(3 | 5)) => {
+                Expr::Bound { from: at(1)?, least: number(2) == Some(5), data: value(3)? }
+            }
             "cmp" => {
                 let not = match number(2)? {
                     0 => false,
@@ -183,6 +206,7 @@ impl Expr {
                 };
                 Expr::Cmp { from: at(1)?, not, data: value(3)? }
             }
+            "range" if number(2)? == 0 => Expr::Range { from: at(1)?, first: value(3)?, last: value(4)? },
             "payload" => Expr::Payload { base: number(2)?, offset: number(3)?, length: number(4)?, to: at(1)? },
             // NFTA_BITWISE_OP 0 is mask and xor; shifts have another
             "bitwise" if number(6).unwrap_or(0) == 0 => {

@@ -112,6 +112,9 @@ impl<'t> Batch<'t> {
         for (name, members) in &table.sets {
             self.set(name, set::IFNAMES, &members.iter().map(set::ifname).collect::<Vec<_>>());
         }
+        for (name, found) in &table.addresses {
+            self.set(name, set::addresses(found.v6), &found.members.iter().map(set::host).collect::<Vec<_>>());
+        }
         for (name, map) in &table.maps {
             let entries: Vec<Element> = map.entries.iter().map(|(key, to)| set::entry(key, *to)).collect();
             self.set(name, set::ports(map.v6, map.by_address), &entries);

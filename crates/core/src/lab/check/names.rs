@@ -101,6 +101,9 @@ fn the_host(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     for forward in &host.forward {
         refuse("forward", &forward.span, "write `publish` at the namespace that the port leads to");
     }
+    if let Some(filter) = &host.filter {
+        refuse("filter", &filter.default.span, "raum filters in the namespaces, not on the host");
+    }
     if let Some(forwarding) = &host.forwarding {
         refuse("forwarding", &forwarding.span, "leave it out: the host forwards for the lab where the lab needs it");
     }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
-use super::file::{LabFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
+use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
 use super::form::{LinkEnd, Names, OnEnd, RawEnd};
 use super::read::{Either, Reader};
 use super::tree::PROBLEMS_MAX;
 use crate::lab::range::NODES_MAX;
-use crate::lab::{At, End, Lab, Node, Switch, Wire};
+use crate::lab::{At, End, Filter, Group, Lab, Node, Switch, Wire};
 use crate::name::{LabName, NodeName};
 use crate::problem::Problem;
 
@@ -28,7 +28,19 @@ pub(super) fn lab(file: LabFile, fallback_name: &LabName, reader: &mut Reader) -
     {
         nodes.push(Node::new(end.to.clone()));
     }
-    Some(Lab { name, switches, nodes, links })
+    let groups = room.groups(file.groups.map(|named| named.0).unwrap_or_default())?;
+    let filter = file.filter.and_then(lab_filter);
+    Some(Lab { name, switches, nodes, links, groups, filter })
+}
+
+fn lab_filter(file: LabFilterFile) -> Option<Filter> {
+    let (allow, deny) = (file.allow.unwrap_or_default(), file.deny.unwrap_or_default());
+    Some(Filter { default: file.default?, outgoing: None, allow, deny })
+}
+
+fn node_filter(file: FilterFile) -> Option<Filter> {
+    let (allow, deny) = (file.allow.unwrap_or_default(), file.deny.unwrap_or_default());
+    Some(Filter { default: file.default?, outgoing: file.outgoing, allow, deny })
 }
 
 /// Counts, and knows the names that are taken.
@@ -139,6 +151,28 @@ impl Room<'_> {
         Some(switches)
     }
 
+    fn groups(&mut self, files: Vec<(At<Names>, Vec<At<Names>>)>) -> Option<Vec<Group>> {
+        let mut groups = Vec::new();
+        for (names, members) in files {
+            let count: u64 = members.iter().map(|at| u64::from(at.0.count())).sum();
+            self.things = self.things.saturating_add(count);
+            self.enough_things(&names.span)?;
+            if names.0.is_range() {
+                self.reader.report(
+                    Problem::new("a group has one name", names.span.clone())
+                        .label("a range")
+                        .help("write the range as a member: `groups: { many: \"n[1-9]\" }`"),
+                );
+                continue;
+            }
+            let name_at = |at: u32, of: &At<Names>| of.0.name(at).ok().map(|name| At::new(name, of.span.clone()));
+            let Some(name) = name_at(0, &names) else { continue };
+            let members = members.iter().flat_map(|of| (0..of.0.count()).filter_map(move |at| name_at(at, of)));
+            groups.push(Group { name, members: members.collect() });
+        }
+        Some(groups)
+    }
+
     fn nodes(&mut self, files: Vec<(At<Names>, NamespaceFile)>) -> Option<Vec<Node>> {
         let mut nodes = Vec::new();
         for (names, file) in files {
@@ -155,7 +189,8 @@ impl Room<'_> {
                 + gateways.len()
                 + routes.len()
                 + publish.len()
-                + forward.len();
+                + forward.len()
+                + file.filter.iter().flat_map(|f| [&f.allow, &f.deny]).flatten().map(Vec::len).sum::<usize>();
             self.take(&names, things)?;
             self.one_of_each_family(&gateways, |ip| *ip, "gateway");
             let many = names.0.count() > 1;
@@ -166,6 +201,7 @@ impl Room<'_> {
             for end in &on {
                 fits &= self.on_fits(&names, end);
             }
+            let filter = file.filter.and_then(node_filter);
             let nat = file.nat.and_then(|nat| nat.nat(self.reader));
             let all = self.names(&names, "namespace");
             if !fits {
@@ -180,6 +216,7 @@ impl Room<'_> {
                     nat: nat.clone(),
                     publish: publish.clone(),
                     forward: forward.clone(),
+                    filter: filter.clone(),
                     ..Node::new(name)
                 });
             }
@@ -192,6 +229,7 @@ impl Room<'_> {
         for (key, span) in file.places.iter().filter(|(key, _)| *key != "routes") {
             let help = match *key {
                 "on" => "a switch with `gateway: host` has the host on it",
+                "filter" => "raum filters in the namespaces; what comes in to the host is the host's business",
                 "publish" => "`publish` stands at the namespace that the port leads to",
                 "forward" => "write `publish` at the namespace that the port leads to",
                 "forwarding" | "nat" => "`gateway: host` and `nat` at a switch do what is needed on the host",

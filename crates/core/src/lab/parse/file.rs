@@ -2,11 +2,11 @@
 
 use super::form::{Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
 use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
-use crate::lab::{Address, At, Forward, Publish, RouteSpec};
+use crate::lab::{Address, At, FilterRule, Forward, Policy, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 /// Every mapping type of the file.
-pub(super) const ALL: [&About; 8] = [
+pub(super) const ALL: [&About; 10] = [
     &LabFile::ABOUT,
     &SwitchFile::ABOUT,
     &NamespaceFile::ABOUT,
@@ -15,6 +15,8 @@ pub(super) const ALL: [&About; 8] = [
     &LinkEndFile::ABOUT,
     &RouterNat::ABOUT,
     &SwitchNat::ABOUT,
+    &FilterFile::ABOUT,
+    &LabFilterFile::ABOUT,
 ];
 
 mapping! {
@@ -28,6 +30,10 @@ mapping! {
         "namespaces" namespaces: Named<NamespaceFile>,
         /// Links (veth pairs) between two namespaces, or a namespace and a switch.
         "links" links: List<LinkFile>,
+        /// Names for several namespaces and switches, for filters.
+        "groups" groups: Named<Vec<At<Names>>>,
+        /// A packet filter between all namespaces, kept at each that receives.
+        "filter" filter: LabFilterFile,
     }
     required { }
     not yet {
@@ -81,6 +87,8 @@ mapping! {
         "publish" publish: Vec<At<Publish>>,
         /// Ports of this namespace, a router, that lead to others.
         "forward" forward: Vec<At<Forward>>,
+        /// A packet filter for what comes in, passes through and goes out.
+        "filter" filter: FilterFile,
     }
     required { }
     not yet {
@@ -173,6 +181,38 @@ mapping! {
         "source" source: Vec<At<Source>>,
     }
     required { "out" }
+    not yet { }
+}
+
+mapping! {
+    /// A packet filter of a namespace. What belongs to a flow that was let through always passes; of the rest first `deny`
+    /// decides, then `allow`, then the default.
+    FilterFile is "the `filter` of a namespace" in "filter" {
+        /// What happens to what comes in or passes through, where no rule speaks of it.
+        "default" default: At<Policy>,
+        /// What happens to what the namespace itself sends, where no rule speaks of it; `allow` if absent.
+        "outgoing" outgoing: At<Policy>,
+        /// What is let through. `FROM` and `TO` are namespaces, switches, groups, prefixes or `any`. Without `TO`, or with this
+        /// namespace as `TO`: what comes in. With this namespace as `FROM`: what it sends. Else: what passes through.
+        "allow" allow: Vec<At<FilterRule>>,
+        /// What is dropped, even if `allow` has it too.
+        "deny" deny: Vec<At<FilterRule>>,
+    }
+    required { "default" }
+    not yet { }
+}
+
+mapping! {
+    /// A packet filter between the namespaces of a lab.
+    LabFilterFile is "the `filter` of a lab" in "labFilter" {
+        /// What happens to what comes in to a namespace that has no `filter` of its own, where no rule speaks of it.
+        "default" default: At<Policy>,
+        /// What is let through. Without `TO`: to everybody.
+        "allow" allow: Vec<At<FilterRule>>,
+        /// What is dropped, even if `allow` has it too, here or in the namespace.
+        "deny" deny: Vec<At<FilterRule>>,
+    }
+    required { "default" }
     not yet { }
 }
 

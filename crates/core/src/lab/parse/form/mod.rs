@@ -5,6 +5,7 @@
 
 mod address;
 mod end;
+mod filter;
 mod name;
 mod port;
 mod route;

@@ -10,7 +10,7 @@ use crate::lab::{At, Forward, Proto, Publish};
 use crate::name::NodeName;
 
 /// The protocol at the end, taken off; TCP without one.
-fn proto<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Text<'a>, Proto)> {
+pub(super) fn proto<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Text<'a>, Proto)> {
     let Some((before, after)) = text.rsplit_once("/") else { return Some((text, Proto::Tcp)) };
     match after.text {
         "tcp" => Some((before, Proto::Tcp)),
@@ -28,7 +28,7 @@ fn proto<'a>(text: Text<'a>, reader: &mut Reader) -> Option<(Text<'a>, Proto)> {
 }
 
 /// A port or a range of them: first and last.
-fn ports(text: Text<'_>, reader: &mut Reader) -> Option<(u16, u16)> {
+pub(super) fn ports(text: Text<'_>, reader: &mut Reader) -> Option<(u16, u16)> {
     match text.split_once("-") {
         None => port(text, reader).map(|port| (port, port)),
         Some((first, last)) => {

@@ -184,7 +184,35 @@ fn namespace() -> impl Strategy<Value = Value> {
         ("nat", nat().boxed()),
         ("publish", few(publish().boxed()).boxed()),
         ("forward", few(forward().boxed()).boxed()),
+        ("filter", filter(true).boxed()),
     ])
+}
+
+fn filter(of_namespace: bool) -> impl Strategy<Value = Value> {
+    let policy = || prop_oneof![Just("allow"), Just("deny")];
+    let party = || {
+        let name = name().prop_filter("a range, a service or a word", |name| {
+            let word = ["any", "tcp", "udp", "sctp", "icmp"].contains(&name.as_str());
+            !word && !name.starts_with(|c: char| c.is_ascii_digit())
+        });
+        prop_oneof![Just("any".to_owned()), name, net(true)]
+    };
+    let port = (1u16..=65535, 1u16..=65535).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)));
+    let proto = prop_oneof![Just("/tcp"), Just("/udp"), Just("/sctp"), Just("")];
+    let port = (port, proto).prop_map(|(port, proto)| port + proto);
+    let service = prop_oneof![Just("icmp".to_owned()), Just("tcp".to_owned()), port];
+    let rule = (party(), option::of(party()), option::of(service)).prop_map(|(from, to, service)| {
+        let right: Vec<String> = [to, service].into_iter().flatten().collect();
+        if right.is_empty() { from } else { format!("{from} -> {}", right.join(" ")) }
+    });
+    let rules = || collection::vec(rule.clone(), 0..3);
+    (policy(), option::of(policy()), rules(), rules()).prop_map(move |(default, outgoing, allow, deny)| {
+        let mut filter = json!({ "default": default, "allow": allow, "deny": deny });
+        if let (Some(outgoing), true, Value::Object(filter)) = (outgoing, of_namespace, &mut filter) {
+            filter.insert("outgoing".to_owned(), json!(outgoing));
+        }
+        filter
+    })
 }
 
 /// Entries with names that are unique in the whole lab by their first letter and number.
@@ -210,6 +238,11 @@ pub fn lab() -> impl Strategy<Value = Value> {
         ("switches", named('s', switch()).boxed()),
         ("namespaces", named('n', namespace()).boxed()),
         ("links", collection::vec(link, 0..4).prop_map(Value::Array).boxed()),
+        (
+            "groups",
+            collection::vec(name().prop_map(Value::String), 0..3).prop_map(|members| json!({ "g": members })).boxed(),
+        ),
+        ("filter", filter(false).boxed()),
     ])
     .prop_filter("an empty file is refused", |lab| lab.as_object().is_some_and(|lab| !lab.is_empty()))
 }

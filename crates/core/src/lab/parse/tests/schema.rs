@@ -157,6 +157,8 @@ fn the_schema_and_the_reader_have_the_same_keys() {
         ("end", "links: [ { ends: [ { KEY: 0 }, b ] } ]"),
         ("routerNat", "namespaces: { a: { nat: { KEY: 0 } } }"),
         ("switchNat", "switches: { a: { nat: { KEY: 0 } } }"),
+        ("filter", "namespaces: { a: { filter: { KEY: 0 } } }"),
+        ("labFilter", "filter: { KEY: 0 }"),
     ];
     assert_eq!(places.len(), ALL.len());
     let refused = |place: &str, key: &str| {
