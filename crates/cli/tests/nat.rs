@@ -5,7 +5,9 @@ mod common;
 use std::net::IpAddr;
 
 use common::sctp::{Came, INIT, INIT_ACK, Raw};
-use common::traffic::{IMPATIENCE, PATIENCE, address, datagram, ip, is_closed, listen, raum, tcp, udp, up, within};
+use common::traffic::{
+    IMPATIENCE, PATIENCE, address, bridged, datagram, ip, is_closed, listen, raum, tcp, udp, up, within,
+};
 use common::world::{done, route, world};
 use raum_core::name::{IfName, NsId};
 use raum_core::plan::{LinkChange, Op};
@@ -41,16 +43,6 @@ fn ifname(name: &str) -> IfName {
 fn is_settled(lab: &str) {
     let (fine, said) = raum(&["status", lab]);
     assert!(fine, "{said}");
-}
-
-/// Bridged packets meet the rules inside the bridge, or do not: `br_netfilter`, where the kernel has it.
-fn bridged(meets: &str) {
-    for what in ["iptables", "ip6tables"] {
-        let file = format!("/proc/sys/net/bridge/bridge-nf-call-{what}");
-        if std::path::Path::new(&file).exists() {
-            std::fs::write(&file, meets).expect("a sysctl of the sandbox");
-        }
-    }
 }
 
 fn give_host(addresses: &[&str]) {

@@ -4,13 +4,14 @@
 //! included, `[1]` at its end is an exit status other than 0. `[..]` stands for anything in a line. `UPDATE_CASES=1 cargo
 //! test` rewrites them; times are made `[..]` then.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::RAUM;
 use raum_kernel::sandbox;
-
-const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 
 struct Step {
     typed: String,
@@ -94,7 +95,11 @@ fn replay(file: &Path) {
 
 fn transcript(name: &str) {
     let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts").join(name);
-    sandbox::run(|| replay(&file));
+    sandbox::run(|| {
+        // what a lab needs of a bridge differs with it
+        common::traffic::bridged("0");
+        replay(&file);
+    });
 }
 
 /// One test for each file, so that they run side by side.

@@ -95,3 +95,13 @@ pub fn datagram(from: &UdpSocket, to: &str, at: &UdpSocket, wait: Duration) -> O
     assert_eq!(&buffer[..length], b"a datagram");
     Some(seen)
 }
+
+/// Bridged packets meet the rules inside the bridge, or do not: `br_netfilter`, where the kernel has it.
+pub fn bridged(meets: &str) {
+    for what in ["iptables", "ip6tables"] {
+        let file = format!("/proc/sys/net/bridge/bridge-nf-call-{what}");
+        if fs::exists(&file).expect("to look") {
+            fs::write(&file, meets).expect("a sysctl of the sandbox");
+        }
+    }
+}

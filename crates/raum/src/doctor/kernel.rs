@@ -164,6 +164,7 @@ fn probes(lab: &LabName) -> Vec<Probe> {
             lab: lab.clone(),
             was: BTreeMap::new(),
             sets: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };
