@@ -9,8 +9,8 @@
 //! the same lab in the same surroundings gives the same state for ever, and a second design after `up` gives it again.
 
 pub(crate) mod addresses;
-mod flows;
 pub(crate) mod filter;
+mod flows;
 mod forwarding;
 mod hosts;
 pub(crate) mod links;
