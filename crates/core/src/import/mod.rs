@@ -55,12 +55,8 @@ impl fmt::Display for Import {
 /// Makes a lab of the namespaces that `choose` takes; of the host what leads to them.
 #[must_use]
 pub fn import(scene: &Scene, name: &LabName, choose: impl Fn(&Room) -> bool) -> Import {
-    let mut maker = Maker {
-        rooms: &scene.namespaces,
-        names: BTreeMap::new(),
-        notes: Vec::new(),
-        lab: Lab { name: At::nowhere(name.clone()), switches: Vec::new(), nodes: Vec::new(), links: Vec::new() },
-    };
+    let mut maker =
+        Maker { rooms: &scene.namespaces, names: BTreeMap::new(), notes: Vec::new(), lab: Lab::empty(name.clone()) };
     maker.name_rooms(&choose);
     let net = wire::Net::of(&mut maker);
     let gateways = switch::add(&mut maker, &net);
@@ -111,17 +107,7 @@ impl<'s> Maker<'s> {
                 let text = format!("is of the lab `{lab}`: `raum export {lab}` writes its file as it was");
                 self.note(&*room.namespace, text);
             }
-            let node = Node {
-                name: At::nowhere(name.clone()),
-                on: Vec::new(),
-                gateways: Vec::new(),
-                routes: Vec::new(),
-                forwarding: None,
-                nat: None,
-                publish: Vec::new(),
-                forward: Vec::new(),
-            };
-            self.lab.nodes.push(node);
+            self.lab.nodes.push(Node::new(At::nowhere(name.clone())));
             self.names.insert(at, name);
         }
     }
@@ -134,17 +120,7 @@ impl<'s> Maker<'s> {
     fn node(&mut self, room: usize) -> Option<&mut Node> {
         let name = self.names.get(&room)?.clone();
         if !self.lab.nodes.iter().any(|node| node.name.value == name) {
-            let host = Node {
-                name: At::nowhere(name.clone()),
-                on: Vec::new(),
-                gateways: Vec::new(),
-                routes: Vec::new(),
-                forwarding: None,
-                nat: None,
-                publish: Vec::new(),
-                forward: Vec::new(),
-            };
-            self.lab.nodes.insert(0, host);
+            self.lab.nodes.insert(0, Node::new(At::nowhere(name.clone())));
         }
         self.lab.nodes.iter_mut().find(|node| node.name.value == name)
     }

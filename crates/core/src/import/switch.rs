@@ -33,6 +33,7 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) -> Vec<Option<Gateway>> {
             place: maker.names.get(&place.0).filter(|name| !name.is_host()).cloned().map(At::nowhere),
             mtu: mtu(maker, net, number, bridge).map(At::nowhere),
             mac: None,
+            isolated: None,
         };
         let home = format!("{} {}", maker.rooms[place.0].namespace, bridge.name);
         if !bridge.up {

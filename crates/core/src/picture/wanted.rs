@@ -88,6 +88,7 @@ fn route(route: &crate::state::Route) -> RouteEntry {
             RouteKind::Blackhole => "blackhole",
             RouteKind::Unreachable => "unreachable",
             RouteKind::Prohibit => "prohibit",
+            RouteKind::Local => "local",
         }
         .to_owned(),
         via: route.via,

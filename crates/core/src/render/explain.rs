@@ -129,6 +129,8 @@ fn where_to(route: &Route) -> String {
         (RouteKind::Blackhole, ..) => format!("{to} are dropped without a word"),
         (RouteKind::Unreachable, ..) => format!("{to} are refused: host unreachable"),
         (RouteKind::Prohibit, ..) => format!("{to} are refused: administratively prohibited"),
+        (RouteKind::Local, _, Some(dev)) => format!("{to} that come by {dev} are for the namespace itself"),
+        (RouteKind::Local, _, None) => format!("{to} are for the namespace itself"),
         (RouteKind::Unicast, Some(via), _) if is_default => format!("{to} goes to {via}, the gateway"),
         (RouteKind::Unicast, Some(via), _) => format!("{to} go to {via}, who knows the way"),
         (RouteKind::Unicast, None, Some(dev)) => format!("{to} are for neighbours on {dev}"),

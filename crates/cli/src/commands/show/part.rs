@@ -1,6 +1,5 @@
 //! The views of a single kind: their lines, their JSON, and what must be looked at for them.
 
-use raum_core::lab::Proto;
 use raum_core::name::LabName;
 use raum_core::nft::Table;
 use raum_core::view::{
@@ -113,16 +112,9 @@ fn listeners(room: &Room, indent: usize) -> Vec<String> {
         } else {
             some(&holders, 3)
         };
-        vec![proto(listener.proto).to_owned(), local(listener), who]
+        vec![listener.proto.to_string(), local(listener), who]
     });
     aligned(indent, rows.collect())
-}
-
-fn proto(proto: Proto) -> &'static str {
-    match proto {
-        Proto::Tcp => "tcp",
-        Proto::Udp => "udp",
-    }
 }
 
 /// `10.0.0.1:80`, `*:80` for all addresses of both families.

@@ -168,7 +168,14 @@ impl Lab {
     /// A lab without anything, to begin with.
     #[must_use]
     pub fn empty(name: LabName) -> Self {
-        Lab { name: At::nowhere(name), switches: Vec::new(), nodes: Vec::new(), links: Vec::new() }
+        Lab {
+            name: At::nowhere(name),
+            switches: Vec::new(),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            groups: Vec::new(),
+            filter: None,
+        }
     }
 
     /// Is nothing in it that a host could have?

@@ -27,10 +27,11 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
         name,
         subnets,
         gateway: options.gateway.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
-        nat: options.nat.as_ref().map(|word| At::new(Nat { out: None }, word.span())),
+        nat: options.nat.as_ref().map(|word| At::new(Nat { out: None, source: Vec::new() }, word.span())),
         place: options.place.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
         mtu: options.mtu.as_ref().map(|word| typed::mtu(&word.text, word.at)).transpose()?,
         mac: options.mac.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
+        isolated: None,
     };
     if switch.name.is_host() || lab.nodes.iter().any(|node| node.name == switch.name) {
         let what = if switch.name.is_host() { "the machine itself" } else { "a namespace" };
