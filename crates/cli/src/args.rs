@@ -168,6 +168,20 @@ pub enum Command {
         #[arg(default_value = "default")]
         lab: String,
     },
+    /// Say where a packet goes and why it does not arrive: hop by hop, with the rule, route or cable that stops it.
+    Trace {
+        /// The node or namespace to send from.
+        from: String,
+        /// A node or an address; with a port TCP, else ICMP.
+        #[arg(value_name = "TO[:PORT[/PROTO]]")]
+        to: String,
+        /// Only IPv4.
+        #[arg(short = '4', conflicts_with = "v6")]
+        v4: bool,
+        /// Only IPv6.
+        #[arg(short = '6')]
+        v6: bool,
+    },
     /// Print the JSON Schema of the lab file.
     Schema,
     /// Print completions for a shell.

@@ -141,5 +141,6 @@ transcripts!(
     steps_of_a_file,
     steps_of_a_router,
     steps_wrong,
+    trace,
     watching,
 );

@@ -26,4 +26,5 @@ pub mod problem;
 pub mod render;
 pub mod ruleset;
 pub mod state;
+pub mod trace;
 pub mod view;

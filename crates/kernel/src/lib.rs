@@ -29,6 +29,7 @@ pub mod socket;
 mod space;
 mod survey;
 mod sysctl;
+pub mod trace;
 pub mod view;
 mod workers;
 

@@ -12,7 +12,9 @@ use raum_core::host::OpError;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netlink, recv, send, socket_with,
+};
 
 use crate::errno;
 use crate::fault::{self, Fault};
@@ -23,6 +25,7 @@ use crate::message::{
 
 /// Level and options of netlink sockets (include/uapi/linux/netlink.h).
 pub(crate) const SOL_NETLINK: c_int = 270;
+const NETLINK_ADD_MEMBERSHIP: c_int = 1;
 const NETLINK_CAP_ACK: c_int = 10;
 const NETLINK_EXT_ACK: c_int = 11;
 const NETLINK_GET_STRICT_CHK: c_int = 12;
@@ -95,7 +98,7 @@ impl Socket {
             .map_err(|cause| errno::at(what, cause))?;
         // All three only make answers better, and strict checking is unknown before Linux 4.20: no error if refused.
         for option in [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK] {
-            set_option(fd.as_fd(), option);
+            set_option(fd.as_fd(), option, 1);
         }
         Ok(Self { fd, protocol, sequence: 0 })
     }
@@ -109,6 +112,35 @@ impl Socket {
         set_socket_recv_buffer_size_force(&self.fd, bytes)
             .or_else(|_| set_socket_recv_buffer_size(&self.fd, bytes))
             .map_err(|cause| errno::at("the receive buffer of netlink", cause))
+    }
+
+    /// Joins a group of notifications (`NFNLGRP_*`, `RTNLGRP_*`).
+    ///
+    /// # Errors
+    /// EPERM: not everybody may listen to everything.
+    pub fn join(&self, group: u32) -> Result<(), OpError> {
+        // a socket that has sent nothing has no number yet, and is passed over (`do_one_broadcast`, net/netlink/af_netlink.c)
+        bind(&self.fd, &netlink::SocketAddrNetlink::new(0, 0)).map_err(|cause| errno::at("netlink", cause))?;
+        let group = c_int::try_from(group).unwrap_or(c_int::MAX);
+        if set_option(self.fd.as_fd(), NETLINK_ADD_MEMBERSHIP, group) {
+            return Ok(());
+        }
+        Err(errno::at_io("listening to the kernel's notifications", &std::io::Error::last_os_error()))
+    }
+
+    /// Shows the notifications that are there already, whole messages only; waits for none. Those that did not fit into the
+    /// socket's buffer are lost.
+    pub fn notifications(&mut self, mut tell: impl FnMut(Answer<'_>)) {
+        let mut buffer = Vec::with_capacity(RECEIVE);
+        loop {
+            buffer.clear();
+            match self.receive(&mut buffer) {
+                Ok(()) => Answers::new(&buffer).for_each(&mut tell),
+                // some were lost, others follow; or one was longer than any of these is
+                Err(Errno::NOBUFS | Errno::MSGSIZE) => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Sends all requests at once and says for each what became of it. The kernel goes on after one that it refuses. Only
@@ -436,12 +468,11 @@ unsafe extern "C" {
     fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: u32) -> c_int;
 }
 
-/// Switches an option of netlink on; says whether the kernel took it.
-pub(crate) fn set_option(fd: BorrowedFd<'_>, option: c_int) -> bool {
-    let on: c_int = 1;
+/// Sets an option of netlink; says whether the kernel took it.
+pub(crate) fn set_option(fd: BorrowedFd<'_>, option: c_int, value: c_int) -> bool {
     // SAFETY: the descriptor is borrowed and so open; the value is an int that lives through the call, and the length is
     // an int's.
-    unsafe { setsockopt(fd.as_raw_fd(), SOL_NETLINK, option, (&raw const on).cast(), 4) == 0 }
+    unsafe { setsockopt(fd.as_raw_fd(), SOL_NETLINK, option, (&raw const value).cast(), 4) == 0 }
 }
 
 #[cfg(test)]

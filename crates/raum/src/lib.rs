@@ -33,6 +33,7 @@ pub mod reach;
 pub mod record;
 pub mod resolve;
 pub mod scene;
+pub mod trace;
 
 pub use error::Error;
 pub use labs::Labs;

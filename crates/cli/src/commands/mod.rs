@@ -18,6 +18,7 @@ mod plan;
 mod show;
 mod status;
 mod step;
+mod trace;
 mod up;
 mod watch;
 
@@ -49,6 +50,7 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Doctor => doctor::run(look),
         Command::Step(step) => step::run(&step, look),
         Command::Export { lab } => export::run(&lab, look),
+        Command::Trace { from, to, v4, v6 } => trace::run(&from, &to, (v4 || v6).then_some(v6), look),
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),

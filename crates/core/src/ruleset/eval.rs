@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::expr::{Comparison, Expr, Register, Verdict};
-use super::packet::Packet;
+use super::packet::{DNATTED, NEW, Packet, SNATTED};
 use super::set::{Data, Set};
 use super::xt::{self, Action, Condition};
 use super::{Chain, Family, Hook, Rule, Ruleset, Table};
@@ -94,6 +94,10 @@ impl Ruleset {
         let mut packet = packet.clone();
         let mut all = Vec::new();
         for (table, chain, base) in self.called(hook, packet.v6) {
+            // only the first packet of a connection is shown to NAT rules (`nf_nat_inet_fn`, net/netfilter/nf_nat_core.c)
+            if base.kind == "nat" && packet.ct_state.is_some_and(|state| state != NEW) {
+                continue;
+            }
             if !base.devices.is_empty() && !packet.input.as_ref().is_none_or(|(name, _)| base.devices.contains(name)) {
                 continue;
             }
@@ -101,6 +105,9 @@ impl Ruleset {
             if walk.chain(chain, &mut packet, 0) == Flow::Through {
                 let fate = if base.drops { Fate::Dropped } else { Fate::Accepted };
                 walk.end(fate, chain, None, true);
+            }
+            if let [End { fate: Fate::Translated(nat), certain: true, .. }] = walk.ends.as_slice() {
+                translate(&mut packet, nat);
             }
             let over = walk.ends.iter().any(|end| end.certain && end.fate.is_end());
             all.push(walk.ends);
@@ -119,6 +126,22 @@ impl Ruleset {
         ends.sort_by_key(|end| !end.certain);
         ends
     }
+}
+
+/// What later chains see of a packet that was translated.
+fn translate(packet: &mut Packet, nat: &Nat) {
+    if nat.source {
+        nat.address.into_iter().for_each(|ip| packet.set_source(ip));
+        packet.ct_status = packet.ct_status.map(|status| status | SNATTED);
+        packet.source_type = None;
+        return;
+    }
+    nat.address.into_iter().for_each(|ip| packet.set_destination(ip));
+    if let Some(port) = nat.port.or_else(|| packet.port(false)) {
+        packet.set_ports(packet.port(true), Some(port));
+    }
+    packet.ct_status = packet.ct_status.map(|status| status | DNATTED);
+    packet.destination_type = None;
 }
 
 #[derive(PartialEq, Eq)]
@@ -525,7 +548,7 @@ fn meta(key: u32, packet: &Packet) -> Vec<Option<u8>> {
 
 fn ct(key: u32, reply: Option<bool>, packet: &Packet) -> Vec<Option<u8>> {
     // of the first packet of a connection the original direction is its own
-    let own = packet.ct_state == Some(super::packet::NEW) && reply != Some(true);
+    let own = packet.ct_state == Some(NEW) && reply != Some(true);
     let part = |at: usize, length: usize| -> Vec<Option<u8>> {
         if own { packet.network.get(at..at + length).map(<[_]>::to_vec) } else { None }
             .unwrap_or_else(|| vec![None; length])
@@ -539,9 +562,9 @@ fn ct(key: u32, reply: Option<bool>, packet: &Packet) -> Vec<Option<u8>> {
         10 => byte(packet.proto),
         // a destination that was translated is not the original one any more
         19 if !packet.v6 => part(12, 4),
-        20 if !packet.v6 && packet.ct_status.is_some_and(|status| status & super::packet::DNATTED == 0) => part(16, 4),
+        20 if !packet.v6 && packet.ct_status.is_some_and(|status| status & DNATTED == 0) => part(16, 4),
         21 if packet.v6 => part(8, 16),
-        22 if packet.v6 && packet.ct_status.is_some_and(|status| status & super::packet::DNATTED == 0) => part(24, 16),
+        22 if packet.v6 && packet.ct_status.is_some_and(|status| status & DNATTED == 0) => part(24, 16),
         8 | 9 | 21 | 22 => vec![None; 16],
         _ => vec![None; 4],
     }

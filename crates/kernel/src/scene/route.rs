@@ -125,7 +125,7 @@ fn any(family: u8) -> IpAddr {
 }
 
 /// `RTA_GATEWAY`, or `RTA_VIA`: IPv4 by way of an IPv6 router (RFC 5549).
-fn gateway(attributes: Attributes<'_>) -> Option<IpAddr> {
+pub(crate) fn gateway(attributes: Attributes<'_>) -> Option<IpAddr> {
     let through = |attribute: Attribute<'_>| ip(Attribute { kind: 0, bytes: attribute.bytes.get(2..)? });
     attributes.find(5).and_then(ip).or_else(|| attributes.find(18).and_then(through))
 }

@@ -51,7 +51,7 @@ impl Ear {
         let grown =
             set_socket_recv_buffer_size_force(&fd, buffer).or_else(|_| set_socket_recv_buffer_size(&fd, buffer));
         grown.map_err(told)?;
-        if everywhere && !set_option(fd.as_fd(), NETLINK_LISTEN_ALL_NSID) {
+        if everywhere && !set_option(fd.as_fd(), NETLINK_LISTEN_ALL_NSID, 1) {
             return Err(errno::refused("the kernel does not tell of other namespaces (NETLINK_LISTEN_ALL_NSID)"));
         }
         let groups = GROUPS.iter().fold(0, |mask, group| mask | 1 << (group - 1));

@@ -1,0 +1,140 @@
+//! What can be wrong, each with its name, a sentence, and the command that mends it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::view::{Owner, Room};
+
+/// The causes that are told apart. docs/trace.md is the table of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// An interface on the way is down.
+    InterfaceDown,
+    /// A cable leads to nothing: its other end is out of sight, or is in no bridge and has no address.
+    PeerMissing,
+    /// An interface has no carrier, though all that can be seen of it is up.
+    NoCarrier,
+    /// There is no address to send from.
+    NoAddress,
+    /// Both are on one wire, but a prefix says otherwise.
+    WrongPrefix,
+    /// Two have the same address.
+    DuplicateAddress,
+    /// There is no route.
+    NoRoute,
+    /// A route forbids it (`unreachable`, `prohibit`, `blackhole`).
+    RouteForbids,
+    /// Nobody has the gateway's address.
+    WrongGateway,
+    /// The gateway is there, but cannot be reached this way.
+    GatewayUnreachable,
+    /// There is no route for the answer.
+    NoReturnRoute,
+    /// A namespace on the way passes nothing on.
+    ForwardingOff,
+    /// The reverse path filter drops it.
+    RpFilter,
+    /// Nobody answers for an address.
+    NeighbourFailed,
+    /// The kernel's neighbour table is full.
+    NeighbourTableFull,
+    /// A permanent neighbour entry has another hardware address than who is there.
+    StaticNeighbour,
+    /// A bridge's port does not pass packets.
+    PortDown,
+    /// Two isolated ports of a bridge.
+    PortIsolated,
+    /// A packet must leave a bridge where it came in.
+    HairpinOff,
+    /// Large packets vanish.
+    MtuBlackHole,
+    /// A private source goes out untranslated, and nobody can answer it.
+    NatMissing,
+    /// A foreign rule translated what was not meant for it.
+    NatForeign,
+    /// A forward leads to nobody.
+    DnatDead,
+    /// Nobody listens.
+    NobodyListens,
+    /// Somebody listens, but on another address.
+    ListensElsewhere,
+    /// A rule of a lab's own table drops it.
+    FilterOwn,
+    /// A rule of somebody else's table drops it.
+    FilterForeign,
+    /// A chain's policy drops it.
+    FilterPolicy,
+    /// The connection tracking table is full.
+    ConntrackFull,
+    /// A bridge's packets go through the rules of its namespace, and are dropped there.
+    BrNetfilter,
+    /// A namespace is gone.
+    NamespaceGone,
+    /// It is dropped, and nothing that raum knows explains it.
+    Unexplained,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // the word of the JSON
+        let text = serde_json::to_value(self).ok();
+        f.write_str(text.as_ref().and_then(serde_json::Value::as_str).unwrap_or("unexplained"))
+    }
+}
+
+/// Why a packet does not arrive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Which one.
+    pub code: Code,
+    /// In which namespace.
+    pub namespace: String,
+    /// One sentence, without a full stop.
+    pub what: String,
+    /// The command that mends it; with `<…>` where only the user can know.
+    pub mend: Option<String>,
+    /// It befalls the answer.
+    pub answer: bool,
+}
+
+impl Cause {
+    /// A cause on the way there.
+    #[must_use]
+    pub fn new(code: Code, namespace: &str, what: impl Into<String>, mend: Option<String>) -> Self {
+        Self { code, namespace: namespace.to_owned(), what: what.into(), mend, answer: false }
+    }
+}
+
+/// `ip` inside a namespace.
+#[must_use]
+pub fn ip(room: &Room, rest: &str) -> String {
+    if room.owner == Owner::Host {
+        return format!("ip {rest}");
+    }
+    match room.paths.iter().find_map(|path| path.strip_prefix("/run/netns/")) {
+        Some(name) if !name.contains('/') => format!("ip -n {name} {rest}"),
+        _ => format!("{} ip {rest}", enter(room)),
+    }
+}
+
+/// Any other command inside a namespace.
+#[must_use]
+pub fn inside(room: &Room, command: &str) -> String {
+    if room.owner == Owner::Host {
+        return command.to_owned();
+    }
+    match room.paths.iter().find_map(|path| path.strip_prefix("/run/netns/")) {
+        Some(name) if !name.contains('/') => format!("ip netns exec {name} {command}"),
+        _ => format!("{} {command}", enter(room)),
+    }
+}
+
+fn enter(room: &Room) -> String {
+    match (room.paths.first(), room.processes.first()) {
+        (Some(path), _) => format!("nsenter --net={path}"),
+        (None, Some(process)) => format!("nsenter --net --target {}", process.pid),
+        (None, None) => "nsenter --net=<namespace>".to_owned(),
+    }
+}

@@ -1,0 +1,136 @@
+//! What rules do to a packet at one hook.
+
+use super::cause::{Cause, Code, inside};
+use super::{Flow, Layer, Proto, Step, has};
+use crate::ruleset::packet::{ESTABLISHED, LOCAL, NEW, UNICAST};
+use crate::ruleset::{End, Fate, Hook, Packet, Place, Ruleset};
+use crate::view::{Interface, Room};
+
+/// A packet in a namespace, with where it came in and goes out.
+pub(super) struct Passing<'a> {
+    pub room: &'a Room,
+    pub flow: Flow,
+    pub input: Option<&'a Interface>,
+    pub output: Option<&'a Interface>,
+    /// It is the answer: its connection is known, and NAT rules are not asked again.
+    pub answer: bool,
+    pub dnatted: bool,
+    pub mark: u32,
+}
+
+/// What came out of it.
+#[derive(Default)]
+pub(super) struct Passed {
+    pub steps: Vec<Step>,
+    pub cause: Option<Cause>,
+    /// Translations that are certain, and who did them.
+    pub nat: Vec<(crate::ruleset::Nat, Place, bool)>,
+}
+
+impl Passing<'_> {
+    fn packet(&self) -> Packet {
+        let flow = self.flow;
+        let unspecified = if flow.v6() { [0u8; 16].into() } else { [0u8; 4].into() };
+        let source = flow.source.unwrap_or(unspecified);
+        let mut packet = Packet::new(source, flow.destination, Some(flow.proto.number(flow.v6())));
+        let interface =
+            |one: Option<&Interface>| Some(one.map_or((String::new(), 0), |one| (one.name.clone(), one.index)));
+        (packet.input, packet.output) = (interface(self.input), interface(self.output));
+        packet.mark = Some(self.mark);
+        packet.ct_state = Some(if self.answer { ESTABLISHED } else { NEW });
+        packet.ct_reply = Some(self.answer);
+        packet.ct_status = if self.answer { None } else { Some(if self.dnatted { 32 } else { 0 }) };
+        let kind = |ip| if has(self.room, ip) { LOCAL } else { UNICAST };
+        packet.source_type = flow.source.map(kind);
+        packet.destination_type = Some(kind(flow.destination));
+        match flow.proto {
+            Proto::Icmp => packet.set_icmp(match (flow.v6(), self.answer) {
+                (false, false) => 8,
+                (false, true) => 0,
+                (true, false) => 128,
+                (true, true) => 129,
+            }),
+            Proto::Tcp | Proto::Udp => packet.set_ports(flow.source_port, flow.port),
+        }
+        if flow.proto == Proto::Tcp && !self.answer {
+            packet.set_syn();
+        }
+        packet
+    }
+
+    /// Asks the chains of a hook.
+    pub(super) fn through(&self, hook: Hook, rules: &Ruleset) -> Passed {
+        let mut passed = Passed::default();
+        for ends in rules.fates(hook, &self.packet()) {
+            match ends.as_slice() {
+                [end] if end.certain => self.certain(end, hook, rules, &mut passed),
+                ends => self.possible(ends, hook, &mut passed),
+            }
+            if passed.cause.is_some() {
+                break;
+            }
+        }
+        passed
+    }
+
+    fn step(&self, layer: Layer, text: String, passed: &mut Passed) {
+        passed.steps.push(Step { namespace: self.room.namespace.clone(), layer, text });
+    }
+
+    fn certain(&self, end: &End, hook: Hook, rules: &Ruleset, passed: &mut Passed) {
+        let own = rules.table(end.place.family, &end.place.table).is_some_and(|table| table.lab().is_some());
+        match &end.fate {
+            Fate::Dropped | Fate::Rejected => passed.cause = Some(dropped(self.room, &end.place, &end.fate, own)),
+            Fate::Translated(nat) => {
+                let text = format!("{} ({})", end.place.words, name(&end.place));
+                self.step(Layer::Nat, text, passed);
+                passed.nat.push((nat.clone(), end.place.clone(), own));
+            }
+            Fate::Accepted if end.place.rule.is_some() => {
+                self.step(Layer::Filter, format!("{hook}: {} ({})", end.place.words, name(&end.place)), passed);
+            }
+            Fate::Accepted => {}
+            Fate::Queued | Fate::Unknown => {
+                let text = format!("{hook}: perhaps not: {} ({})", end.place.words, name(&end.place));
+                self.step(Layer::Filter, text, passed);
+            }
+        }
+    }
+
+    fn possible(&self, ends: &[End], hook: Hook, passed: &mut Passed) {
+        for end in ends.iter().filter(|end| end.fate.is_end()) {
+            let text = format!("{hook}: perhaps dropped: {} ({})", end.place.words, name(&end.place));
+            self.step(Layer::Filter, text, passed);
+        }
+    }
+}
+
+/// `ip filter FORWARD`
+pub(super) fn name(place: &Place) -> String {
+    format!("{} {} {}", place.family, place.table, place.chain)
+}
+
+/// A rule that drops, as a cause.
+pub(super) fn dropped(room: &Room, place: &Place, fate: &Fate, own: bool) -> Cause {
+    let does = if *fate == Fate::Rejected { "rejects" } else { "drops" };
+    let chain = name(place);
+    let Some(handle) = place.rule else {
+        let what = format!("the policy of chain {chain} in {} drops it", room.namespace);
+        let mend = if chain == "ip filter FORWARD" || chain == "ip6 filter FORWARD" {
+            // Docker's own chain is made for it, and is not rewritten by Docker
+            inside(room, &format!("nft insert rule {chain} iifname <in> oifname <out> accept"))
+        } else {
+            inside(room, &format!("nft add rule {chain} <match> accept"))
+        };
+        return Cause::new(Code::FilterPolicy, &room.namespace, what, Some(mend));
+    };
+    let code = if own { Code::FilterOwn } else { Code::FilterForeign };
+    let what = format!("the rule `{}` of chain {chain} in {} {does} it", place.words, room.namespace);
+    // what a lab's file says is changed there
+    let mend = if own {
+        "publish or forward the port in the lab file, then `raum up`".to_owned()
+    } else {
+        inside(room, &format!("nft delete rule {chain} handle {handle}"))
+    };
+    Cause::new(code, &room.namespace, what, Some(mend))
+}

@@ -1,0 +1,163 @@
+//! Why a packet does not arrive: its way followed in the live kernel, then a real packet watched on it.
+//!
+//! The walk and the diagnosis are [`raum_core::trace`], the questions to the kernel [`raum_kernel::trace`]; here they are put
+//! together.
+
+use std::fmt;
+use std::time::Duration;
+
+use raum_core::host::{ObserveError, OpError};
+use raum_core::name::{NodeName, NsId};
+use raum_core::trace::{Cause, Code, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
+use raum_core::view::Parts;
+use raum_kernel::scene;
+use raum_kernel::trace::{Kernel, Sender, probe};
+use serde::Serialize;
+
+use crate::place::Place;
+use crate::record::Record;
+use crate::resolve::{ResolveError, Resolved, address, resolve};
+
+/// How long an answer is waited for. Everything is on this machine, or near it.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// From where, as typed.
+    pub from: String,
+    /// To where, as typed.
+    pub to: String,
+    /// It arrived; if it is something that is answered, the answer, too.
+    pub delivered: bool,
+    /// In one sentence.
+    pub conclusion: String,
+    /// The way as the configuration tells it, and the cause.
+    #[serde(flatten)]
+    pub trace: Trace,
+    /// What became of a real packet.
+    pub probe: Probe,
+    /// What could not be looked at.
+    pub notes: Vec<String>,
+}
+
+/// It cannot be traced at all.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// A name leads nowhere.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The machine cannot be looked at.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// No packet can be sent.
+    #[error("no packet can be sent from {from}: {}", error.words())]
+    Send {
+        /// From where.
+        from: String,
+        /// Why.
+        error: OpError,
+    },
+}
+
+/// Traces a packet from a node or namespace.
+///
+/// # Errors
+/// [`TraceError`]. That a packet does not arrive is none.
+pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Result<Report, TraceError> {
+    let report = |trace: Trace, probe: Probe, notes: Vec<String>| Report {
+        from: from.to_owned(),
+        to: target.to.clone(),
+        delivered: trace.cause.is_none(),
+        conclusion: conclusion(&trace, &probe),
+        trace,
+        probe,
+        notes,
+    };
+    let unspecified = if v6 == Some(true) { [0u8; 16].into() } else { [0u8; 4].into() };
+    let mut flow =
+        Flow { source: None, destination: unspecified, proto: target.proto, source_port: None, port: target.port };
+    let found = match resolve(place, from) {
+        Ok(found) => found,
+        Err(ResolveError::Unknown(text)) => match gone(place, None, &text) {
+            Some(cause) => return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new())),
+            None => return Err(ResolveError::Unknown(text).into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(cause) = gone(place, Some(&found), &target.to) {
+        return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new()));
+    }
+    flow.destination = address(place, &found, &target.to, v6)?;
+    let parts = Parts { counters: false, nat: false, processes: false, ..Parts::ALL };
+    let namespace = match &found.ns {
+        NsId::Host => "host".to_owned(),
+        NsId::Named(name) => name.to_string(),
+    };
+    let mut kernel = Kernel::new(scene::look(parts, |_| true)?);
+    let send = |error| TraceError::Send { from: from.to_owned(), error };
+    let fd = kernel.open(&namespace).map_err(send)?;
+    let sender = Sender::open(std::os::fd::AsFd::as_fd(&*fd), flow.proto, flow.v6()).map_err(send)?;
+    flow.source_port = Some(sender.port);
+    let mut found = trace(&mut kernel, &namespace, flow);
+    let (probe, notes) = probe(&mut kernel, &found, &sender, WAIT);
+    judge(&mut kernel, &mut found, &probe);
+    Ok(report(found, probe, notes))
+}
+
+/// A node that a lab's record knows, and whose namespace is not there.
+fn gone(place: &Place, from: Option<&Resolved>, text: &str) -> Option<Cause> {
+    let node = NodeName::new(text).ok();
+    let labs = from.and_then(|from| from.lab.clone()).map_or_else(|| place.labs(), |lab| vec![lab]);
+    for lab in labs {
+        let Some(record) = Record::read(place, &lab).ok().flatten() else { continue };
+        let named = |(name, known): &(&NodeName, &crate::record::RecordedNode)| {
+            Some(*name) == node.as_ref() || known.ns.name().is_some_and(|ns| ns.as_str() == text)
+        };
+        let Some((name, known)) = record.nodes.iter().find(named) else { continue };
+        let Some(ns) = known.ns.name() else { continue };
+        if std::fs::symlink_metadata(format!("{}/{ns}", crate::resolve::NETNS_DIR)).is_ok() {
+            continue;
+        }
+        let what = format!("the namespace {ns} of node {name} is gone, though lab {lab} should have it");
+        let mend = format!("raum status {lab}, then raum up with its file");
+        return Some(Cause::new(Code::NamespaceGone, ns.as_str(), what, Some(mend)));
+    }
+    None
+}
+
+/// A trace that ended before it began.
+fn ended(from: &str, flow: Flow, cause: Cause) -> Trace {
+    Trace {
+        from: from.to_owned(),
+        flow,
+        there: Vec::new(),
+        back: Vec::new(),
+        arrives: None,
+        seen: Vec::new(),
+        cause: Some(cause),
+    }
+}
+
+fn conclusion(trace: &Trace, probe: &Probe) -> String {
+    if let Some(cause) = &trace.cause {
+        return format!(
+            "{}: {}",
+            if cause.answer { "arrives, but is not answered" } else { "not delivered" },
+            cause.what
+        );
+    }
+    let to = trace.arrives.as_deref().map(|name| format!(" to {name}")).unwrap_or_default();
+    match (&probe.reply, trace.flow.proto) {
+        (Reply::Answered, Proto::Tcp) => format!("delivered{to}: the connection is accepted"),
+        (Reply::Answered, _) => format!("delivered{to}: it is answered"),
+        (_, Proto::Udp) => format!("delivered{to}: nobody has to answer a datagram"),
+        _ => format!("delivered{to}, as far as can be seen"),
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.conclusion)
+    }
+}

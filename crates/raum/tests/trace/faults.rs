@@ -1,0 +1,231 @@
+//! Faults, made by the kernel's own interfaces in namespaces by name; `host` is the one that the test is in.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use raum_core::host::{Host, Outcome};
+use raum_core::lab::mark;
+use raum_core::name::{IfName, LabName, NsId};
+use raum_core::nft::{Chain, Hook, Rule, Table, Verdict};
+use raum_core::plan::{LinkChange, Op};
+use raum_core::state::{Route, RouteKind, Sysctl};
+use raum_core::view::Parts;
+use raum_kernel::message::Requests;
+use raum_kernel::namespace::{in_namespace, named, present};
+use raum_kernel::socket::{Protocol, Socket};
+use raum_kernel::{Linux, ruleset, scene};
+
+fn ns(name: &str) -> NsId {
+    name.parse().expect("a name")
+}
+
+fn link(name: &str) -> IfName {
+    IfName::new(name).expect("a name")
+}
+
+#[track_caller]
+fn run(op: Op) {
+    let outcome = Linux::new().expect("the kernel").run(std::slice::from_ref(&op)).pop();
+    assert_eq!(outcome, Some(Outcome::Done), "{op:?}");
+}
+
+fn open(name: &str) -> OwnedFd {
+    match ns(name) {
+        NsId::Host => present().expect("here"),
+        NsId::Named(name) => named(&name).expect("a namespace"),
+    }
+}
+
+/// One message of rtnetlink inside a namespace.
+#[track_caller]
+fn tell(place: &str, fill: impl FnOnce(&mut Requests) + Send) {
+    let told = in_namespace(open(place), || {
+        let mut requests = Requests::new();
+        fill(&mut requests);
+        Socket::open(Protocol::Route)?.run_one(&mut requests)
+    });
+    told.expect("inside").expect("done");
+}
+
+fn index(place: &str, name: &str) -> u32 {
+    let text = in_namespace(open(place), || std::fs::read_to_string("/proc/thread-self/net/dev_snmp6").is_ok());
+    drop(text);
+    let path = name.to_owned();
+    let scene = scene::look(Parts::LINKS, |room| room.namespace == place).expect("a scene");
+    scene.namespaces[0].interface(&path).expect("an interface").index
+}
+
+pub fn set(place: &str, name: &str, up: bool) {
+    run(Op::SetLink { ns: ns(place), name: link(name), set: LinkChange { up: Some(up), ..LinkChange::default() } });
+}
+
+pub fn mtu(name: &str, mtu: u32) {
+    run(Op::SetLink { ns: NsId::Host, name: link(name), set: LinkChange { mtu: Some(mtu), ..LinkChange::default() } });
+}
+
+pub fn master(name: &str, master: Option<&str>) {
+    let master = Some(master.map(link));
+    run(Op::SetLink { ns: NsId::Host, name: link(name), set: LinkChange { master, ..LinkChange::default() } });
+}
+
+/// The host's end of a namespace's eth0.
+pub fn port_of(place: &str) -> String {
+    let scene = scene::look(Parts::LINKS, |room| room.namespace == place).expect("a scene");
+    let peer = scene.namespaces[0].interface("eth0").and_then(|eth0| eth0.peer.clone()).expect("a peer");
+    peer.interface.expect("its name")
+}
+
+pub fn add_address(place: &str, name: &str, address: &str) {
+    run(Op::AddAddress { ns: ns(place), link: link(name), address: address.parse().expect("an address") });
+}
+
+pub fn without_address(place: &str, name: &str, address: &str) {
+    run(Op::DelAddress { ns: ns(place), link: link(name), address: address.parse().expect("an address") });
+}
+
+/// Gives an address a prefix that its neighbour is not in.
+pub fn narrow(place: &str, name: &str, v6: bool, addresses: [&str; 2]) {
+    let (address, wide, tight) = if v6 { (addresses[1], 64, 126) } else { (addresses[0], 24, 30) };
+    without_address(place, name, &format!("{address}/{wide}"));
+    add_address(place, name, &format!("{address}/{tight}"));
+}
+
+pub fn route(place: &str, to: &str, via: &str, dev: &str) {
+    let route = Route::unicast(to.parse().expect("a prefix"), Some(via.parse().expect("an address")), link(dev));
+    run(Op::SetRoute { ns: ns(place), route });
+}
+
+pub fn forbid(place: &str, to: &str) {
+    let to = to.parse().expect("a prefix");
+    let route = Route { to, metric: Route::usual_metric(to), kind: RouteKind::Unreachable, via: None, dev: None };
+    run(Op::SetRoute { ns: ns(place), route });
+}
+
+/// Takes the default route away.
+pub fn no_default(place: &str, v6: bool) {
+    // struct rtmsg: family, lengths, TOS, table main, any protocol, scope nowhere, any type
+    let family = if v6 { 10 } else { 2 };
+    tell(place, |requests| {
+        requests.request(25, 0, &[family, 0, 0, 0, 254, 0, 255, 0, 0, 0, 0, 0]);
+    });
+}
+
+/// The default route by another gateway, `onlink`: taken on trust.
+pub fn default_via(place: &str, dev: &str, gateway: &str, onlink: bool) {
+    const RTNH_F_ONLINK: u32 = 4;
+    let gateway: std::net::IpAddr = gateway.parse().expect("an address");
+    no_default(place, gateway.is_ipv6());
+    let index = index(place, dev);
+    let (family, octets) = match gateway {
+        std::net::IpAddr::V4(ip) => (2, ip.octets().to_vec()),
+        std::net::IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+    };
+    let [a, b, c, d] = if onlink { RTNH_F_ONLINK } else { 0 }.to_ne_bytes();
+    tell(place, |requests| {
+        // table main, protocol static, scope universe, unicast
+        let header = [family, 0, 0, 0, 254, 4, 0, 1, a, b, c, d];
+        requests.request(24, 0x400, &header).attribute(5, &octets).u32(4, index);
+    });
+}
+
+pub fn sysctl(place: &str, key: &str, value: &str) {
+    run(Op::SetSysctl { ns: ns(place), key: Sysctl::new(key).expect("a key"), value: value.to_owned() });
+}
+
+pub fn sysctl_if_there(place: &str, key: &str, value: &str) {
+    let (path, value) = (format!("/proc/sys/{key}"), value.to_owned());
+    let written =
+        in_namespace(open(place), || !std::path::Path::new(&path).exists() || std::fs::write(&path, value).is_ok());
+    assert!(written.expect("inside"), "{key}");
+}
+
+/// A permanent neighbour entry with nobody's hardware address.
+pub fn permanent(place: &str, dev: &str, address: &str) {
+    let index = index(place, dev);
+    let (family, octets) = match address.parse().expect("an address") {
+        std::net::IpAddr::V4(ip) => (2, ip.octets().to_vec()),
+        std::net::IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+    };
+    tell(place, |requests| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        // struct ndmsg: family, index, NUD_PERMANENT; NLM_F_CREATE | NLM_F_REPLACE
+        let header = [family, 0, 0, 0, a, b, c, d, 0x80, 0, 0, 0];
+        requests.request(28, 0x500, &header).attribute(1, &octets).attribute(2, &[2, 0, 0, 0, 0xde, 0xad]);
+    });
+}
+
+/// Sets something of a bridge's port: `IFLA_BRPORT_STATE` (1), `IFLA_BRPORT_ISOLATED` (33).
+pub fn bridge_port(name: &str, attribute: u16, value: u8) {
+    let index = index("host", name);
+    tell("host", |requests| {
+        let mut header = [0; 16];
+        // AF_BRIDGE
+        header[0] = 7;
+        header[4..8].copy_from_slice(&index.to_ne_bytes());
+        requests.request(19, 0, &header).nest(12, |info| {
+            info.u8(attribute, value);
+        });
+    });
+}
+
+pub fn no_table(place: &str, name: &str) {
+    run(Op::DelTable { ns: ns(place), name: name.to_owned() });
+}
+
+/// The lab's own table, dropping everything that is forwarded.
+pub fn own_drop(place: &str, lab: &str) {
+    let lab = LabName::new(lab).expect("a name");
+    let rule = Rule { matches: Vec::new(), verdict: Verdict::Drop };
+    let chain = Chain { hook: Some(Hook::FilterForward), rules: vec![rule] };
+    let name = format!("raum-{lab}");
+    assert!(mark(&lab).contains(lab.as_str()));
+    let table = Table {
+        name,
+        lab,
+        was: Default::default(),
+        sets: Default::default(),
+        maps: Default::default(),
+        chains: [("forward".to_owned(), chain)].into(),
+    };
+    run(Op::ReplaceTable { ns: ns(place), table });
+}
+
+/// Somebody listens there, until the test ends.
+pub fn listen(place: &str, address: &str) {
+    let address = address.to_owned();
+    let listener = in_namespace(open(place), || TcpListener::bind(address)).expect("inside").expect("a listener");
+    std::mem::forget(listener);
+}
+
+/// Takes a namespace's name away, as a crash or `umount` does.
+pub fn unname(name: &str) {
+    let path = format!("/run/netns/{name}");
+    rustix::mount::unmount(&path, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+    std::fs::remove_file(path).expect("removed");
+}
+
+/// Loads rules with `nft`.
+pub fn nft(place: &str, text: &str) {
+    let text = text.to_owned();
+    let loaded = in_namespace(open(place), || {
+        let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft");
+        child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("nft reads");
+        child.wait().expect("nft ends").success()
+    });
+    assert!(loaded.expect("inside"), "nft refuses {place}'s rules");
+}
+
+/// No table of a trace is left anywhere.
+pub fn no_tap_is_left() {
+    let mut names: Vec<String> = vec!["host".to_owned()];
+    for entry in std::fs::read_dir("/run/netns").into_iter().flatten().flatten() {
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    for name in names {
+        let rules = in_namespace(open(&name), ruleset::read_here).expect("inside").expect("rules");
+        let left = rules.tables.iter().find(|table| table.name.starts_with("raum-trace"));
+        assert_eq!(left.map(|table| &table.name), None, "left in {name}");
+    }
+}

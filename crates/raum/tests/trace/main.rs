@@ -1,0 +1,298 @@
+//! Every cause that `raum trace` tells apart, built on purpose in a real network: the cause is named, and where the command
+//! that mends it can be run, it mends it.
+//!
+//! Each row: the lab, what is asked, the fault, the cause. Faults are made by the kernel's own interfaces; those that need
+//! somebody else's rules are made with `nft`, and left out where it is not installed. What the whole machine shares (the
+//! neighbour table, the limit of tracked connections) is not filled for a test: see `core/src/trace/tests.rs`.
+
+mod faults;
+
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+
+use faults::*;
+use raum::Labs;
+use raum::place::Place;
+use raum::trace::{Report, run};
+use raum_core::name::LabName;
+use raum_core::trace::Code;
+use raum_kernel::sandbox;
+
+/// A home behind a router with NAT, and a server outside.
+const STREET: &str = r#"
+lab: street
+switches:
+  home: { subnet: [192.168.1.0/24, "fd01::/64"], gateway: router }
+namespaces:
+  router: { on: home, forwarding: true, nat: { out: wan }, forward: ["wan 2222 -> laptop:22"] }
+  laptop: { on: home 192.168.1.20 fd01::20 }
+  thief: { on: home 192.168.1.30 fd01::30 }
+  server: { }
+links:
+  - ends: ["router:wan 203.0.113.2/30 2001:db8::2/64", "server 203.0.113.1/30 2001:db8::1/64"]
+"#;
+
+/// Two networks with a router between them, and no NAT.
+const PLAIN: &str = r#"
+lab: plain
+switches:
+  a: { subnet: [10.1.0.0/24, "fd0a::/64"], gateway: router }
+  b: { subnet: [10.2.0.0/24, "fd0b::/64"], gateway: router }
+namespaces:
+  router: { on: [a 10.1.0.1 fd0a::1, b 10.2.0.1 fd0b::1], forwarding: true }
+  left: { on: a 10.1.0.2 fd0a::2 }
+  right: { on: b 10.2.0.2 fd0b::2 }
+"#;
+
+/// One cable.
+const ROOMS: &str = r#"
+lab: rooms
+namespaces: { red: , blue: }
+links:
+  - ends: ["red 10.0.0.1/24 fd00::1/64", "blue 10.0.0.130/24 fd00::130/64"]
+"#;
+
+/// A switch on the host, and a published port.
+const SHOP: &str = r#"
+lab: shop
+switches:
+  lan: { subnet: [10.10.0.0/24, "fd10::/64"], gateway: host, nat: true }
+namespaces:
+  web: { on: lan 10.10.0.20 fd10::20, publish: ["8080:80"] }
+"#;
+
+fn up(text: &str) {
+    let lab = raum_core::lab::parse(text, &LabName::new("t").expect("a name")).expect("no problems");
+    let mut labs = Labs::open().expect("labs");
+    labs.up(lab, None, &AtomicBool::new(false), &mut |_, _, _| {}).expect("up");
+}
+
+#[track_caller]
+fn ask(from: &str, to: &str, v6: bool) -> Report {
+    run(&Place::default(), from, &to.parse().expect("a target"), Some(v6)).expect("a trace")
+}
+
+/// Runs the command that a cause names, if it can be run here.
+fn mended(report: &Report) -> bool {
+    let Some(mend) = report.trace.cause.as_ref().and_then(|cause| cause.mend.as_deref()) else { return false };
+    let Some(program) = mend.split(' ').next().filter(|program| ["ip", "sysctl", "bridge", "nft"].contains(program))
+    else {
+        return false;
+    };
+    if mend.contains(['<', '…']) || Command::new(program).arg("-V").output().is_err() {
+        return false;
+    }
+    let output = Command::new("sh").args(["-c", mend]).output().expect("a shell");
+    assert!(output.status.success(), "{mend}: {}", String::from_utf8_lossy(&output.stderr));
+    true
+}
+
+/// What a row says.
+struct Row {
+    lab: &'static str,
+    from: &'static str,
+    to: [&'static str; 2],
+    /// Which families.
+    families: &'static [bool],
+    /// It arrives before the fault; not so where the fault is to ask for somebody who is not there.
+    arrives: bool,
+    fault: fn(v6: bool),
+    cause: Code,
+    /// The answer is lost, not the packet.
+    answer: bool,
+    /// What the sentence must say.
+    says: &'static str,
+}
+
+const BOTH: &[bool] = &[false, true];
+const V4: &[bool] = &[false];
+
+impl Row {
+    const STREET: Self = Self {
+        lab: STREET,
+        from: "laptop",
+        to: ["203.0.113.1", "2001:db8::1"],
+        families: BOTH,
+        arrives: true,
+        fault: |_| {},
+        cause: Code::Unexplained,
+        answer: false,
+        says: "",
+    };
+    const PLAIN: Self = Self { lab: PLAIN, from: "left", to: ["10.2.0.2", "fd0b::2"], ..Self::STREET };
+    const ROOMS: Self = Self { lab: ROOMS, from: "red", to: ["10.0.0.130", "fd00::130"], ..Self::STREET };
+    const SHOP: Self = Self { lab: SHOP, from: "host", to: ["10.10.0.20", "fd10::20"], ..Self::STREET };
+
+    fn test(&self) {
+        for v6 in self.families {
+            sandboxed(|| self.one(*v6));
+        }
+    }
+
+    fn one(&self, v6: bool) {
+        up(self.lab);
+        let to = self.to[usize::from(v6)];
+        if self.arrives {
+            let before = ask(self.from, to, v6);
+            assert!(before.delivered, "without a fault: {before:#?}");
+        }
+        (self.fault)(v6);
+        let report = ask(self.from, to, v6);
+        let Some(cause) = &report.trace.cause else { panic!("delivered: {report:#?}") };
+        assert_eq!((cause.code, cause.answer), (self.cause, self.answer), "v6 {v6}: {report:#?}");
+        assert!(cause.what.contains(self.says), "{}", cause.what);
+        no_tap_is_left();
+        if mended(&report) {
+            let after = ask(self.from, to, v6);
+            let now = after.trace.cause.as_ref().map(|cause| cause.code);
+            assert_ne!(now, Some(self.cause), "{:?} did not mend it: {after:#?}", report.trace.cause);
+        }
+    }
+}
+
+/// Both families one after the other: in a namespace each, so that the second finds nothing of the first.
+fn sandboxed(test: impl FnOnce() + Send) {
+    std::thread::scope(|scope| {
+        let ran = scope.spawn(|| {
+            raum_kernel::namespace::enter_fresh().expect("a namespace");
+            sandbox::loopback_up().expect("lo");
+            test();
+            down_all();
+        });
+        if let Err(panic) = ran.join() {
+            std::panic::resume_unwind(panic);
+        }
+    });
+}
+
+fn down_all() {
+    let mut labs = Labs::open().expect("labs");
+    for found in labs.list().expect("labs") {
+        labs.down(&found.lab, &mut |_, _, _| {}).expect("down");
+    }
+}
+
+/// One test for each row, so that they run side by side.
+macro_rules! rows {
+    ($($name:ident: $row:expr),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            sandbox::run(|| $row.test());
+        })*
+    };
+}
+
+rows! {
+    interface_down_here: Row { fault: |_| set("street-laptop", "eth0", false), cause: Code::InterfaceDown,
+        says: "eth0 in street-laptop is down", ..Row::STREET },
+    interface_down_there: Row { fault: |_| set("street-server", "eth0", false), cause: Code::InterfaceDown,
+        says: "eth0 in street-server is down", ..Row::STREET },
+    peer_missing: Row { fault: |_| master(&port_of("street-laptop"), None), cause: Code::PeerMissing,
+        says: "in no bridge", ..Row::STREET },
+    no_carrier: Row { fault: |_| master(&port_of("shop-web"), None), cause: Code::NoCarrier,
+        says: "has no ports", ..Row::SHOP },
+    no_address: Row { fault: |v6| without_address("street-laptop", "eth0", ["192.168.1.20/24", "fd01::20/64"][usize::from(v6)]),
+        cause: Code::NoAddress, ..Row::STREET },
+    wrong_prefix_here: Row { fault: |v6| narrow("rooms-red", "eth0", v6, ["10.0.0.1", "fd00::1"]), cause: Code::WrongPrefix,
+        says: "is on the wire of eth0", ..Row::ROOMS },
+    wrong_prefix_there: Row { fault: |v6| narrow("rooms-blue", "eth0", v6, ["10.0.0.130", "fd00::130"]),
+        cause: Code::WrongPrefix, answer: true, ..Row::ROOMS },
+    duplicate_address: Row { fault: |v6| add_address("street-thief", "eth0", ["192.168.1.1/24", "fd01::1/64"][usize::from(v6)]),
+        cause: Code::DuplicateAddress, says: "street-thief", ..Row::STREET },
+    no_route: Row { fault: |v6| no_default("street-laptop", v6), cause: Code::NoRoute, ..Row::STREET },
+    route_forbids: Row { fault: |v6| forbid("street-laptop", ["203.0.113.0/24", "2001:db8::/48"][usize::from(v6)]),
+        cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
+    wrong_gateway: Row { fault: |v6| default_via("street-laptop", "eth0", ["192.168.1.77", "fd01::77"][usize::from(v6)], false),
+        cause: Code::WrongGateway, ..Row::STREET },
+    gateway_unreachable: Row { fault: |v6| default_via("street-laptop", "eth0", ["203.0.113.1", "2001:db8::1"][usize::from(v6)], true),
+        cause: Code::GatewayUnreachable, says: "street-server", ..Row::STREET },
+    no_return_route: Row { fault: |v6| no_default("plain-right", v6), cause: Code::NoReturnRoute, answer: true, ..Row::PLAIN },
+    forwarding_off: Row { fault: |v6| sysctl("street-router", if v6 { "net/ipv6/conf/all/forwarding" } else {
+            "net/ipv4/conf/eth0/forwarding" }, "0"), cause: Code::ForwardingOff, ..Row::STREET },
+    rp_filter: Row { fault: |_| { sysctl("plain-router", "net/ipv4/conf/all/rp_filter", "1");
+            route("plain-router", "10.1.0.2/32", "10.2.0.99", "eth1"); }, families: V4, cause: Code::RpFilter, ..Row::PLAIN },
+    neighbour_failed: Row { to: ["192.168.1.99", "fd01::99"], arrives: false, cause: Code::NeighbourFailed, ..Row::STREET },
+    static_neighbour: Row { fault: |v6| permanent("street-laptop", "eth0", ["192.168.1.1", "fd01::1"][usize::from(v6)]),
+        cause: Code::StaticNeighbour, ..Row::STREET },
+    port_down: Row { fault: |_| bridge_port(&port_of("street-router"), 1, 0), cause: Code::PortDown, says: "is disabled",
+        ..Row::STREET },
+    port_isolated: Row { fault: |_| { bridge_port(&port_of("street-router"), 33, 1);
+            bridge_port(&port_of("street-laptop"), 33, 1); }, cause: Code::PortIsolated, ..Row::STREET },
+    mtu_black_hole: Row { fault: |_| mtu(&port_of("street-laptop"), 1300), cause: Code::MtuBlackHole, says: "1300",
+        ..Row::STREET },
+    nat_missing: Row { fault: |_| no_table("street-router", "raum-street"), cause: Code::NatMissing, answer: true,
+        ..Row::STREET },
+    dnat_dead: Row { from: "server", to: ["203.0.113.2:2222", "[2001:db8::2]:2222"],
+        fault: |v6| without_address("street-laptop", "eth0", ["192.168.1.20/24", "fd01::20/64"][usize::from(v6)]), arrives: false,
+        cause: Code::DnatDead, ..Row::STREET },
+    nobody_listens: Row { to: ["203.0.113.1:80", "[2001:db8::1]:80"], arrives: false, cause: Code::NobodyListens,
+        ..Row::STREET },
+    nobody_takes_a_datagram: Row { to: ["203.0.113.1:53/udp", "[2001:db8::1]:53/udp"], arrives: false,
+        cause: Code::NobodyListens, ..Row::STREET },
+    listens_elsewhere: Row { to: ["203.0.113.1:80", "[2001:db8::1]:80"], arrives: false,
+        fault: |v6| listen("street-server", if v6 { "[::1]:80" } else { "127.0.0.1:80" }), cause: Code::ListensElsewhere,
+        ..Row::STREET },
+    filter_own: Row { fault: |_| own_drop("street-router", "street"), cause: Code::FilterOwn, says: "raum-street",
+        ..Row::STREET },
+    namespace_gone: Row { to: ["server", "server"], fault: |_| unname("street-server"), cause: Code::NamespaceGone,
+        says: "street-server", ..Row::STREET },
+}
+
+/// Rows that need rules of others.
+macro_rules! foreign {
+    ($($name:ident: $row:expr),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            sandbox::run(|| {
+                if Command::new("nft").arg("--version").output().is_ok() {
+                    $row.test();
+                }
+            });
+        })*
+    };
+}
+
+foreign! {
+    filter_foreign: Row { fault: |_| nft("street-router", "table inet fw {
+        chain f { type filter hook forward priority 5; policy accept;
+        meta l4proto { icmp, ipv6-icmp } drop comment \"no pings\"
+        }\n}"),
+        cause: Code::FilterForeign, says: "no pings", ..Row::STREET },
+    filter_policy: Row { fault: |_| nft("street-router", "table inet fw {
+        chain f { type filter hook forward priority 5; policy drop;
+        ct state established accept
+        }\n}"),
+        cause: Code::FilterPolicy, says: "policy of chain inet fw f", ..Row::STREET },
+    // a rule that cannot be judged beforehand: the kernel's own trace tells
+    filter_seen_only_by_the_packet: Row { fault: |_| nft("street-router", "table inet fw {
+        chain f { type filter hook forward priority 5; policy accept;
+        meta cpu < 4096 drop
+        }\n}"),
+        cause: Code::FilterForeign, says: "meta cpu", ..Row::STREET },
+    filter_of_the_answer: Row { fault: |_| nft("street-router", "table inet fw {
+        chain f { type filter hook forward priority 5; policy accept;
+        iifname \"wan\" drop
+        }\n}"),
+        cause: Code::FilterForeign, answer: true, ..Row::STREET },
+    nat_foreign: Row { fault: |v6| nft("street-router", if v6 { "table ip6 other {
+        chain p { type nat hook prerouting priority -110; policy accept;
+        ip6 daddr 2001:db8::1 dnat to fd01::30
+        }\n}" } else { "table ip other {
+        chain p { type nat hook prerouting priority -110; policy accept;
+        ip daddr 203.0.113.1 dnat to 192.168.1.30
+        }\n}" }),
+        cause: Code::NatForeign, says: "chain ip", ..Row::STREET },
+    br_netfilter: Row { fault: |_| {
+            sysctl_if_there("host", "net/bridge/bridge-nf-call-iptables", "1");
+            sysctl_if_there("host", "net/bridge/bridge-nf-call-ip6tables", "1");
+            nft("host", "table inet fw {
+                chain f { type filter hook forward priority 5; policy drop;
+                }\n}");
+        },
+        families: if_br_netfilter(), cause: Code::BrNetfilter, says: "br_netfilter", ..Row::STREET },
+}
+
+fn if_br_netfilter() -> &'static [bool] {
+    // a kernel without it never shows bridged packets to the IP rules
+    if std::path::Path::new("/proc/sys/net/bridge").exists() { BOTH } else { &[] }
+}
