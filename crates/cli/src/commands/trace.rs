@@ -80,6 +80,9 @@ fn packet(report: &Report) -> String {
     if let Some(last) = probe.sightings.iter().rfind(|sighting| sighting.answer) {
         text += &format!("  {:<9}  the answer {}\n", "", seen(last));
     }
+    for reason in probe.reasons.keys().filter(|_| !report.delivered) {
+        text += &format!("  {:<9}  {reason}, says the kernel\n", "dropped");
+    }
     for counter in probe.counters.iter().filter(|_| !report.delivered) {
         text += &format!("  {:<9}  {counter}\n", "counter");
     }

@@ -23,11 +23,13 @@ pub(super) struct Value {
     pub what: What,
     pub mask: Option<Vec<u8>>,
     pub xor: Option<Vec<u8>>,
+    /// A number that was turned into the network's order, so that it can be compared.
+    pub turned: bool,
 }
 
 impl Value {
     pub fn of(what: What) -> Self {
-        Self { what, mask: None, xor: None }
+        Self { what, mask: None, xor: None, turned: false }
     }
 
     /// How many registers it takes.
@@ -195,9 +197,9 @@ fn clause(expr: &Expr, registers: &mut Registers<'_>) -> Option<Clause> {
             value.xor = xor.iter().any(|byte| *byte != 0).then(|| xor.clone());
             registers.held.insert(*to, value);
         }
-        // for people a number is the same in either order
         Expr::Byteorder { from, to, .. } => {
-            let value = registers.get(*from);
+            let mut value = registers.get(*from);
+            value.turned = !value.turned;
             registers.held.insert(*to, value);
         }
         Expr::Cmp { from, how, data } => {

@@ -344,7 +344,8 @@ pub(super) fn say_test(test: &Test, context: Context, table: &Table) -> Vec<Stri
         }
         Is::Between { not: negative, low, high } => {
             let kind = single(test, context).map_or(Kind::Number, |part| part.kind);
-            vec![format!("{} {}{}", left(&test.of, context), not(*negative), value::range(kind, low, high))]
+            let (low, high) = (own_order(test, kind, low), own_order(test, kind, high));
+            vec![format!("{} {}{}", left(&test.of, context), not(*negative), value::range(kind, &low, &high))]
         }
         Is::Compared(how, data) => compared(test, *how, data, context),
     }
@@ -382,6 +383,7 @@ fn compared(test: &Test, how: Comparison, data: &[u8], context: Context) -> Vec<
         });
         return each.collect();
     };
+    let data = &own_order(test, part.kind, data);
     let Some(mask) = &value.mask else { return vec![format!("{} {op}{}", part.name, right(part, data))] };
     let zero = data.iter().all(|byte| *byte == 0);
     let text = match (part.kind, how) {
@@ -404,6 +406,16 @@ fn compared(test: &Test, how: Comparison, data: &[u8], context: Context) -> Vec<
         }
     };
     vec![text]
+}
+
+/// A number of the machine's own that was compared in the network's order, in its own order again.
+fn own_order(test: &Test, kind: Kind, data: &[u8]) -> Vec<u8> {
+    let mut data = data.to_vec();
+    let own = matches!(kind, Kind::Host | Kind::Mark | Kind::CtState | Kind::CtStatus);
+    if own && cfg!(target_endian = "little") && test.of.iter().any(|value| value.turned) {
+        data.reverse();
+    }
+    data
 }
 
 /// A value, or the prefix whose bytes were loaded.

@@ -70,6 +70,8 @@ pub enum Code {
     ConntrackFull,
     /// A bridge's packets go through the rules of its namespace, and are dropped there.
     BrNetfilter,
+    /// Echo requests are ignored there.
+    EchoIgnored,
     /// A namespace is gone.
     NamespaceGone,
     /// It is dropped, and nothing that raum knows explains it.

@@ -16,6 +16,8 @@ pub(super) struct Passing<'a> {
     pub answer: bool,
     pub dnatted: bool,
     pub mark: u32,
+    /// It is an ICMP message of this type, and not an echo.
+    pub icmp: Option<u8>,
 }
 
 /// What came out of it.
@@ -44,11 +46,12 @@ impl Passing<'_> {
         packet.source_type = flow.source.map(kind);
         packet.destination_type = Some(kind(flow.destination));
         match flow.proto {
-            Proto::Icmp => packet.set_icmp(match (flow.v6(), self.answer) {
-                (false, false) => 8,
-                (false, true) => 0,
-                (true, false) => 128,
-                (true, true) => 129,
+            Proto::Icmp => packet.set_icmp(match (self.icmp, flow.v6(), self.answer) {
+                (Some(kind), ..) => kind,
+                (None, false, false) => 8,
+                (None, false, true) => 0,
+                (None, true, false) => 128,
+                (None, true, true) => 129,
             }),
             Proto::Tcp | Proto::Udp => packet.set_ports(flow.source_port, flow.port),
         }

@@ -1,5 +1,6 @@
 //! What was expected, weighed against what became of a real packet. The packet is right.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Probe {
     pub sightings: Vec<Sighting>,
     /// Counters of the kernel that grew meanwhile and speak of loss.
     pub counters: Vec<Counter>,
+    /// The kernel's reasons (`enum skb_drop_reason`) for what it dropped while it sent the packet on, with how often; empty
+    /// where nobody may ask for them.
+    pub reasons: BTreeMap<String, u64>,
 }
 
 /// What came back.
@@ -134,6 +138,10 @@ fn lost(facts: &mut dyn Facts, trace: &Trace, probe: &Probe) -> Option<Cause> {
         }
         (None, _) => (trace.from.clone(), "there is no answer, and nothing on the way says why".to_owned()),
     };
+    if !probe.reasons.is_empty() {
+        let reasons: Vec<&str> = probe.reasons.keys().map(String::as_str).collect();
+        what += &format!("; the kernel dropped it for {}", reasons.join(", "));
+    }
     if !probe.counters.is_empty() {
         let counters: Vec<String> = probe.counters.iter().map(ToString::to_string).collect();
         what += &format!("; {}", counters.join(", "));

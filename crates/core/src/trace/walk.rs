@@ -8,7 +8,7 @@ use super::cause::{Cause, Code, inside, ip};
 use super::filter::{Passed, Passing, dropped, name};
 use super::neighbour::{Next, next, table};
 use super::wire::{Narrow, Reached, inside_bridge};
-use super::{Choice, Facts, Flow, Layer, Question, Step, arrival, has, is_link_local, room, route, together};
+use super::{Choice, Facts, Flow, Layer, Proto, Question, Step, arrival, has, is_link_local, room, route, together};
 use crate::ruleset::{Fate, Hook, Place};
 use crate::view::{Interface, Room, Scene};
 
@@ -65,6 +65,10 @@ struct Walk<'f> {
     seen: Vec<Seen>,
     changed: Vec<Changed>,
     narrow: Option<Narrow>,
+    /// The longest packet that all interfaces so far send.
+    mtu: u32,
+    /// A router on the way that may not say that a packet is too long.
+    mute: Option<Cause>,
     answer: bool,
 }
 
@@ -95,8 +99,17 @@ pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow) -> Trace {
         seen: Vec::new(),
         cause: None,
     };
-    let mut walk =
-        Walk { facts, scene, steps: Vec::new(), seen: Vec::new(), changed: Vec::new(), narrow: None, answer: false };
+    let mut walk = Walk {
+        facts,
+        scene,
+        steps: Vec::new(),
+        seen: Vec::new(),
+        changed: Vec::new(),
+        narrow: None,
+        mtu: u32::MAX,
+        mute: None,
+        answer: false,
+    };
     let there = walk.go(from, flow);
     trace.there = std::mem::take(&mut walk.steps);
     trace.flow = walk.seen.first().map_or(flow, |seen| seen.flow);
@@ -118,6 +131,7 @@ pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow) -> Trace {
         }
     }
     trace.seen = walk.seen;
+    trace.cause = trace.cause.or(walk.mute);
     if let (None, Some(narrow)) = (&trace.cause, walk.narrow) {
         let Narrow { room, interface, takes, sent, mend } = narrow;
         let what = format!(
@@ -202,8 +216,12 @@ impl Walk<'_> {
             // what is sent to oneself comes in by lo
             let input = input.or_else(|| room.interface("lo"));
             self.hook(room, here, Hook::Input, input, None)?;
-            let step = if self.answer { None } else { Some(arrival::arrival(room, here.flow)?) };
-            self.steps.extend(step);
+            if !self.answer {
+                if let Some(cause) = self.deaf(room, here.flow) {
+                    return Err(cause);
+                }
+                self.steps.push(arrival::arrival(room, here.flow)?);
+            }
             return Ok(None);
         }
         if let Some(input) = input {
@@ -222,6 +240,17 @@ impl Walk<'_> {
         Ok(Some(choice))
     }
 
+    /// Does it answer echo requests at all?
+    fn deaf(&mut self, room: &Room, flow: Flow) -> Option<Cause> {
+        let key = if flow.v6() { "net/ipv6/icmp/echo_ignore_all" } else { "net/ipv4/icmp_echo_ignore_all" };
+        let value = self.facts.sysctl(&room.namespace, key).filter(|_| flow.proto == Proto::Icmp)?;
+        (value.trim() == "1").then(|| {
+            let what = format!("{} ignores echo requests", room.namespace);
+            let mend = inside(room, &format!("sysctl -w {}=0", key.replace('/', ".")));
+            Cause::new(Code::EchoIgnored, &room.namespace, what, Some(mend))
+        })
+    }
+
     /// Asks the chains of a hook, and does what they say.
     fn hook(
         &mut self,
@@ -233,7 +262,8 @@ impl Walk<'_> {
     ) -> Result<(), Cause> {
         let rules = self.facts.rules(&room.namespace);
         let dnatted = self.changed.iter().any(|changed| changed.namespace == room.namespace && changed.destination);
-        let passing = Passing { room, flow: here.flow, input, output, answer: self.answer, dnatted, mark: 0 };
+        let passing =
+            Passing { room, flow: here.flow, input, output, answer: self.answer, dnatted, mark: 0, icmp: None };
         let Passed { steps, cause, nat } = passing.through(hook, &rules);
         self.steps.extend(steps);
         for (nat, place, own) in nat {
@@ -335,6 +365,7 @@ impl Walk<'_> {
             let what = format!("the route `{}` in {} has no interface", choice.route, room.namespace);
             return Err(Cause::new(Code::Unexplained, &room.namespace, what, None));
         };
+        self.too_long(room, here, dev);
         let hop = choice.via.unwrap_or(here.flow.destination);
         let full = table(self.facts, hop.is_ipv6());
         match next(scene, room, dev, hop, choice.via.is_some(), full)? {
@@ -361,6 +392,31 @@ impl Walk<'_> {
         }
     }
 
+    /// A router that has a narrower interface must tell the sender (RFC 1191, RFC 8201): may it?
+    fn too_long(&mut self, room: &Room, here: &Here, dev: &Interface) {
+        let narrower = dev.mtu < self.mtu;
+        self.mtu = self.mtu.min(dev.mtu);
+        let Some(input) = here.input.as_deref().and_then(|name| room.interface(name)) else { return };
+        let (Some(sender), false, None) = (here.flow.source, self.answer, &self.mute) else { return };
+        if !narrower {
+            return;
+        }
+        let v6 = here.flow.v6();
+        let own = input.addresses.iter().map(ipnet::IpNet::addr).find(|ip| ip.is_ipv6() == v6 && !is_link_local(*ip));
+        let flow = Flow { source: own, destination: sender, proto: Proto::Icmp, source_port: None, port: None };
+        let rules = self.facts.rules(&room.namespace);
+        // "fragmentation needed", "packet too big"
+        let icmp = Some(if v6 { 2 } else { 3 });
+        let passing =
+            Passing { room, flow, input: None, output: Some(input), answer: false, dnatted: false, mark: 0, icmp };
+        let Some(cause) = passing.through(Hook::Output, &rules).cause else { return };
+        let what = format!(
+            "packets of more than {} bytes vanish in {}: it may not tell the sender, for {}",
+            dev.mtu, room.namespace, cause.what
+        );
+        self.mute = Some(Cause::new(Code::MtuBlackHole, &room.namespace, what, cause.mend));
+    }
+
     /// Bridges that show IP packets to the rules of their namespace.
     fn bridged(&mut self, reached: &Reached<'_>, here: &Here) -> Result<(), Cause> {
         let last = (reached.room.inode, reached.interface.index);
@@ -379,6 +435,7 @@ impl Walk<'_> {
                 answer: self.answer,
                 dnatted: false,
                 mark: 0,
+                icmp: None,
             };
             if let Some(cause) = passing.through(Hook::Forward, &rules).cause {
                 let what = format!(

@@ -1,6 +1,7 @@
 //! What `raum trace` asks the kernel: facts for the walk of [`raum_core::trace`], and a real packet that is watched.
 
 mod counters;
+mod drops;
 mod events;
 mod probe;
 mod route;

@@ -10,6 +10,7 @@ use raum_core::host::OpError;
 use raum_core::ruleset::{Family, Place, Ruleset};
 use raum_core::trace::{Counter, Facts, Flow, Probe, Reply, Seen, Sighting, Trace};
 
+use super::drops::Drops;
 use super::events::{self, Event};
 use super::table::{Tap, tap};
 use super::{Kernel, Sender, counters};
@@ -55,7 +56,11 @@ pub fn probe(kernel: &mut Kernel, trace: &Trace, sender: &Sender, wait: Duration
         }
     }
     let to = SocketAddr::new(trace.flow.destination, trace.flow.port.unwrap_or(0));
-    let mut probe = Probe { reply: sender.send(to, wait), ..Probe::default() };
+    // most may not ask for reasons: that is no loss worth a word
+    let drops = Drops::listen().ok();
+    let reply = sender.send(to, wait);
+    let reasons = drops.map(Drops::reasons).unwrap_or_default();
+    let mut probe = Probe { reply, reasons, ..Probe::default() };
     let mut sightings: Vec<Sighting> = Vec::new();
     for one in &mut watched {
         let after = in_namespace(one.fd.as_fd(), counters::read).unwrap_or_default();

@@ -65,6 +65,10 @@ pub fn mtu(name: &str, mtu: u32) {
     run(Op::SetLink { ns: NsId::Host, name: link(name), set: LinkChange { mtu: Some(mtu), ..LinkChange::default() } });
 }
 
+pub fn inside_mtu(place: &str, name: &str, mtu: u32) {
+    run(Op::SetLink { ns: ns(place), name: link(name), set: LinkChange { mtu: Some(mtu), ..LinkChange::default() } });
+}
+
 pub fn master(name: &str, master: Option<&str>) {
     let master = Some(master.map(link));
     run(Op::SetLink { ns: NsId::Host, name: link(name), set: LinkChange { master, ..LinkChange::default() } });

@@ -234,6 +234,8 @@ rows! {
         ..Row::STREET },
     filter_own: Row { fault: |_| own_drop("street-router", "street"), cause: Code::FilterOwn, says: "raum-street",
         ..Row::STREET },
+    echo_ignored: Row { fault: |v6| sysctl("street-server", if v6 { "net/ipv6/icmp/echo_ignore_all" } else {
+            "net/ipv4/icmp_echo_ignore_all" }, "1"), cause: Code::EchoIgnored, ..Row::STREET },
     namespace_gone: Row { to: ["server", "server"], fault: |_| unname("street-server"), cause: Code::NamespaceGone,
         says: "street-server", ..Row::STREET },
 }
@@ -268,12 +270,22 @@ foreign! {
         chain f { type filter hook forward priority 5; policy accept;
         meta cpu < 4096 drop
         }\n}"),
-        cause: Code::FilterForeign, says: "meta cpu", ..Row::STREET },
+        cause: Code::FilterForeign, says: "meta cpu < 4096", ..Row::STREET },
     filter_of_the_answer: Row { fault: |_| nft("street-router", "table inet fw {
         chain f { type filter hook forward priority 5; policy accept;
         iifname \"wan\" drop
         }\n}"),
         cause: Code::FilterForeign, answer: true, ..Row::STREET },
+    mtu_black_hole_of_a_mute_router: Row { fault: |_| {
+            inside_mtu("street-router", "wan", 1300);
+            inside_mtu("street-server", "eth0", 1300);
+            nft("street-router", "table inet fw {
+                chain o { type filter hook output priority 5; policy accept;
+                icmp type destination-unreachable drop
+                icmpv6 type packet-too-big drop
+                }\n}");
+        },
+        cause: Code::MtuBlackHole, says: "may not tell", ..Row::STREET },
     nat_foreign: Row { fault: |v6| nft("street-router", if v6 { "table ip6 other {
         chain p { type nat hook prerouting priority -110; policy accept;
         ip6 daddr 2001:db8::1 dnat to fd01::30
