@@ -178,6 +178,10 @@ fn explain(error: &Error) -> String {
         Error::File(error) if error.cause.kind() == std::io::ErrorKind::PermissionDenied => {
             lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
         }
+        Error::File(error) if matches!(error.action, "read" | "understand") => lines(
+            &error.to_string(),
+            Some("`raum up FILE` of the lab's file writes it anew; `raum down LAB` does without"),
+        ),
         Error::NoRecord(_) => lines(
             &error.to_string(),
             Some("`raum up FILE` of its lab file compares and makes a new one; `raum down` works without"),

@@ -1,8 +1,8 @@
 //! Killed anywhere, refused anywhere: `up`, a changing `up` and `down` of a lab that uses everything, with a fault at each
 //! netlink message and each file operation in turn.
 //!
-//! The points are counted first, in an undisturbed run. Without `RAUM_ALL_POINTS` a run takes a sample of them, another one
-//! for each fault; with it, all. The snapshots are the kernel's own words.
+//! The points are counted first, in an undisturbed run. Of them an ordinary run takes a sample, another one for each fault;
+//! with `RAUM_ALL_POINTS=1` all, with `RAUM_ALL_POINTS=2/8` every eighth from the third on. The snapshots are the kernel's own words.
 
 mod common;
 
@@ -154,8 +154,11 @@ fn begin() -> Facts {
 
 /// Which points to try: all, or so many, spread out and beginning elsewhere for each fault.
 fn sample(points: usize, wanted: usize, fault: usize) -> Vec<usize> {
-    if std::env::var_os("RAUM_ALL_POINTS").is_some() {
-        return (0..points).collect();
+    if let Ok(share) = std::env::var("RAUM_ALL_POINTS") {
+        // most of the time is waiting for the kernel: shares can run side by side
+        let share = share.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        let (first, step) = share.unwrap_or((0, 1));
+        return (first..points).step_by(step).collect();
     }
     let step = points.div_ceil(wanted).max(1);
     (fault * 5 % step..points).step_by(step).collect()
@@ -216,7 +219,7 @@ fn killed_anywhere_down_leaves_nothing() {
         let mut judge = Judge::new(begin());
         for (number, verb) in VERBS.into_iter().enumerate() {
             let points = verb.points();
-            let tried = sample(points.len(), 30, number);
+            let tried = sample(points.len(), 12, number);
             for point in &tried {
                 let when = format!("{verb:?} killed at {}", points[*point]);
                 killed(verb, *point, &when, &mut judge);
@@ -237,7 +240,7 @@ fn killed_anywhere_up_reaches_the_wanted_state() {
         judge.clean("undisturbed");
         for (number, verb) in VERBS.into_iter().enumerate() {
             let points = verb.points();
-            let tried = sample(points.len(), 30, number + 1);
+            let tried = sample(points.len(), 12, number + 1);
             for point in &tried {
                 let when = format!("{verb:?} killed at {}", points[*point]);
                 killed(verb, *point, &when, &mut judge);
@@ -255,7 +258,6 @@ fn killed_anywhere_up_reaches_the_wanted_state() {
 const FAULTS: [&str; 9] = ["EBUSY", "ENOMEM", "ENOSPC", "EEXIST", "ENODEV", "EPERM", "interrupted", "short", "lost"];
 
 #[test]
-#[ignore = "finds what is still to be mended"]
 fn refused_anywhere_it_is_done_or_undone_or_what_is_left_is_listed() {
     sandbox::run(|| {
         let mut judge = Judge::new(begin());
@@ -263,7 +265,7 @@ fn refused_anywhere_it_is_done_or_undone_or_what_is_left_is_listed() {
             let points = verb.points();
             let (mut tried, mut statuses) = (0, [0; 4]);
             for (number, fault) in FAULTS.into_iter().enumerate() {
-                for point in sample(points.len(), 8, number) {
+                for point in sample(points.len(), 3, number) {
                     let when = format!("{verb:?} with {fault} at {}", points[point]);
                     verb.prepare();
                     let at_first = verb.look();
@@ -274,6 +276,8 @@ fn refused_anywhere_it_is_done_or_undone_or_what_is_left_is_listed() {
                         (Some(0), Verb::Down) => judge.same(&judge.before.clone(), &snapshot::take(), &when),
                         (Some(0), _) => judge.fine(&["status", "all"], &when),
                         (Some(1), Verb::Down) if when.contains("error: ") => {}
+                        // a lock that was not got must stay where it is: another one may have it
+                        (Some(1), _) if when.contains("cannot lock /run/raum: ") => {}
                         (Some(1), _) => judge.same(&at_first, &verb.look(), &when),
                         (Some(3), _) if when.contains("these are still to be done:\n  ") => {}
                         _ => judge.wrong.push(when.clone()),

@@ -52,16 +52,19 @@ impl Directory {
     /// # Errors
     /// It is no folder, or a symbolic link is on the way.
     pub fn open(nsfs: u64) -> Result<Option<Self>, OpError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || openat2(CWD, PATH, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS);
         let opened = match point("open /run/netns").and_then(|()| open()) {
             // older than Linux 5.6, or forbidden by a filter that does not know it
-            Err(Errno::NOSYS | Errno::PERM) => openat(CWD, PATH, flags, Mode::empty()),
+            Err(Errno::NOSYS | Errno::PERM) => openat(CWD, PATH, flags | OFlags::NOFOLLOW, Mode::empty()),
             other => other,
         };
         match opened {
             Ok(fd) => Ok(Some(Self { fd, nsfs })),
             Err(Errno::NOENT) => Ok(None),
+            Err(Errno::LOOP) => Err(errno::refused(format!(
+                "{PATH} is a symbolic link, or behind one, and none is followed; remove it"
+            ))),
             Err(cause) => Err(errno::at(PATH, cause)),
         }
     }

@@ -3,8 +3,6 @@
 //! As `ip netns` does, raum makes the folder and a shared mount of it. `ip` leaves both for ever; raum takes away what was
 //! not there before, once nobody has a name in it.
 
-use std::fs;
-
 use raum_core::host::OpError;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
@@ -41,20 +39,17 @@ impl NamesFolder {
         }
     }
 
-    /// Makes it what it was. Where somebody has a name in it, or has it open, it stays as it is.
+    /// Makes it what it was. Where somebody has a namespace in it, or has it open, it stays as it is.
     ///
     /// # Errors
     /// The kernel's refusal for another reason.
     pub fn put_back(self) -> Result<(), OpError> {
         let at = |cause| errno::at(PATH, cause);
-        let empty = match fs::read_dir(PATH) {
-            Ok(mut names) => names.next().is_none(),
-            Err(_) => false,
-        };
-        if !empty || self == Self::Mount {
+        if self == Self::Mount {
             return Ok(());
         }
         if Self::now()? == Self::Mount {
+            // files are the same with and without it; namespaces are mounts themselves, and keep it (EBUSY)
             match point("unmount").and_then(|()| unmount(PATH, UnmountFlags::NOFOLLOW)) {
                 Ok(()) => {}
                 Err(Errno::BUSY) => return Ok(()),

@@ -22,7 +22,7 @@ use raum_kernel::names_folder::NamesFolder;
 
 use crate::error::Error;
 use crate::permission;
-use crate::place::{Lock, Place};
+use crate::place::{Lock, New, Place};
 use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
 use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
 
@@ -210,42 +210,66 @@ impl Labs {
         let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
         if !prepared.plan.is_empty() {
             let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
-            self.place.write_json(&name, JOURNAL, &journal)?;
-            let folder = NamesFolder::now().map_err(|error| Error::Kernel(error.words()))?;
-            self.place.note_names_folder(folder)?;
+            if let Err(error) = self.announce(&name, &journal) {
+                // nothing was done, and a lab that is not there has no files
+                if prepared.before.is_bare() {
+                    drop(self.place.forget(&name));
+                }
+                return Err(error);
+            }
             let scope = &prepared.design.scope;
             let reached = reach(&mut self.host, scope, &prepared.before, &prepared.design.state, stop, progress);
             if let Err(failure) = reached {
-                self.after_failure(&name, &prepared.before, &failure)?;
+                self.after_failure(&name, &prepared.before, &failure);
                 return Err(failed(failure));
             }
         }
+        let files = [HOSTS, RECORD].map(|file| self.place.read(&name, file).ok().flatten());
         if let Err(error) = self.remember(&name, &record, &prepared.design.hosts) {
             let scope = &prepared.design.scope;
             let failure = take_back(&mut self.host, scope, &prepared.before, &prepared.plan, error.to_string());
+            self.as_before(&name, files);
+            self.after_failure(&name, &prepared.before, &failure);
             return Err(failed(failure));
         }
         Ok(prepared)
     }
 
-    fn remember(&self, lab: &LabName, record: &Record, hosts: &str) -> Result<(), Error> {
-        self.place.write(lab, HOSTS, 0o644, hosts.as_bytes())?;
-        self.place.write_json(lab, RECORD, record)?;
-        self.place.remove(lab, JOURNAL)?;
-        Ok(())
+    /// Notes what is about to be done.
+    fn announce(&self, lab: &LabName, journal: &Journal) -> Result<(), Error> {
+        let folder = NamesFolder::now().map_err(|error| Error::Kernel(error.words()))?;
+        self.place.note_names_folder(folder)?;
+        Ok(self.place.write_json(lab, JOURNAL, journal)?)
     }
 
-    /// The journal has done its work if all is as before; a lab that was not there before leaves no files.
-    fn after_failure(&self, lab: &LabName, before: &State, failure: &Failure) -> Result<(), Error> {
-        if !failure.left.is_empty() {
-            return Ok(());
+    fn remember(&self, lab: &LabName, record: &Record, hosts: &str) -> Result<(), Error> {
+        let record = self.place.encode(lab, RECORD, record)?;
+        let record = New { name: RECORD, mode: 0o600, content: &record };
+        // readable: commands inside need not be root's
+        let hosts = New { name: HOSTS, mode: 0o644, content: hosts.as_bytes() };
+        self.place.write_all(lab, &[record, hosts])?;
+        Ok(self.place.remove(lab, JOURNAL)?)
+    }
+
+    /// Puts back what [`Labs::remember`] wrote over. If even that fails, then `down` does without, and `status` says so.
+    fn as_before(&self, lab: &LabName, [hosts, record]: [Option<Vec<u8>>; 2]) {
+        for (file, mode, content) in [(HOSTS, 0o644, hosts), (RECORD, 0o600, record)] {
+            let now = self.place.read(lab, file).ok().flatten();
+            drop(match content {
+                content if content == now => Ok(()),
+                Some(content) => self.place.write(lab, file, mode, &content),
+                None => self.place.remove(lab, file),
+            });
         }
-        if before.is_bare() {
-            self.place.forget(lab)?;
-        } else {
-            self.place.remove(lab, JOURNAL)?;
+    }
+
+    /// The journal has done its work if all is as before; a lab that was not there before leaves no files. If the journal
+    /// cannot be removed, `ls` shows the lab as interrupted, and the next `up` or `down` removes it: what is to be told now
+    /// is the first error.
+    fn after_failure(&self, lab: &LabName, before: &State, failure: &Failure) {
+        if failure.left.is_empty() {
+            drop(if before.is_bare() { self.place.forget(lab) } else { self.place.remove(lab, JOURNAL) });
         }
-        Ok(())
     }
 
     /// Removes everything of a lab, and puts back the sysctls that it changed. Goes on after errors.
@@ -351,7 +375,7 @@ impl Labs {
         let found = names.into_iter().map(|lab| Found {
             namespaces: marked.iter().find(|found| found.name == lab).map_or(0, |found| found.namespaces),
             record: Record::read(&self.place, &lab).ok().flatten(),
-            interrupted: self.place.file(&lab, JOURNAL).exists(),
+            interrupted: self.place.has(&lab, JOURNAL),
             lab,
         });
         Ok(found.collect())

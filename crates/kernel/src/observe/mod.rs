@@ -128,6 +128,8 @@ fn look_at(
         Some(Entry::Leftover) if wanted || wants.scope.lab.as_str() != DEFAULT_LAB => {
             return Ok(Some((None, Some(without_content(Owner::Leftover)))));
         }
+        // somebody's file or link: the name is taken
+        Some(Entry::Other) if wanted => return Ok(Some((None, Some(foreign())))),
         _ => return Ok(None),
     };
     let mut space = match known.filter(|space| space.inode == inode) {
