@@ -2,12 +2,15 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
+use raum_core::problem::visible;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::args::Args;
+use crate::input::words;
 
 /// How things are to look.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +52,11 @@ impl Exit {
 }
 
 impl Look {
+    /// Before anything was asked for.
+    pub fn plain() -> Self {
+        Self { json: false, colour: false, live: false }
+    }
+
     /// What the arguments, the terminal and `NO_COLOR` ask for.
     pub fn of(args: &Args) -> Self {
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
@@ -72,16 +80,23 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Set when an answer could not be written, other than for want of a reader.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
+
+/// Could an answer not be written? Whoever redirected it to a full disk must not take it for whole.
+pub fn unwritten() -> bool {
+    UNWRITTEN.load(Ordering::Relaxed)
+}
+
 /// Prints an answer.
 pub fn answer(text: &str) {
-    let mut out = anstream::stdout().lock();
-    ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+    print(&harmless(text));
 }
 
 /// As [`answer`], for what goes on for long: false once nobody reads any more.
 pub fn wrote(text: &str) -> bool {
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()).is_ok()
 }
 
 /// Does anybody still read what is printed? A pipe says so before anything is written to it.
@@ -95,18 +110,92 @@ pub fn is_read() -> bool {
 /// Prints an answer as JSON.
 pub fn answer_json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => answer(&format!("{text}\n")),
+        Ok(text) => print(&format!("{}\n", escaped(&text))),
         Err(error) => complain(&format!("error: cannot write this as JSON: {error}\n")),
+    }
+}
+
+fn print(text: &str) {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            UNWRITTEN.store(true, Ordering::Relaxed);
+            complain(&format!("error: cannot write the answer: {}\n", words(&error)));
+        }
+        // whoever closed the pipe has read enough
+        Ok(()) | Err(_) => {}
     }
 }
 
 /// Prints to standard error.
 pub fn complain(text: &str) {
-    let mut err = anstream::stderr().lock();
-    ignore_closed_pipe(err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+    live(&harmless(text));
 }
 
-/// Whoever closed the pipe has read enough; there is nobody left to tell about other failures either.
-fn ignore_closed_pipe(result: io::Result<()>) {
-    drop(result);
+/// Prints to standard error as it is: for what moves on a terminal. Nothing of others may be in it.
+pub fn live(text: &str) {
+    let mut err = anstream::stderr().lock();
+    // there is nobody left to tell
+    drop(err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+}
+
+/// Text for people: names, comments and arguments in it can be anybody's, and a terminal would obey what they hold. Only
+/// line ends and colours ([`paint`]) stay as they are.
+fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let colour = colour_length(rest);
+        if colour > 0 {
+            out.push_str(&rest[..colour]);
+            rest = &rest[colour..];
+        } else {
+            out.push(if matches!(c, '\n' | '\t') { c } else { visible(c) });
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    out
+}
+
+/// The length of the colour sequence (`ESC [ 1;31 m`, ECMA-48 SGR) that the text begins with, or 0.
+fn colour_length(text: &str) -> usize {
+    let Some(numbers) = text.strip_prefix("\x1b[") else { return 0 };
+    let length = numbers.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
+    if numbers.as_bytes().get(length) == Some(&b'm') { length + 3 } else { 0 }
+}
+
+/// JSON in which whatever a terminal would obey, or a reader not see, is escaped; outside of its texts there is no such thing.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || visible(c) == c {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_colours_and_nothing_else() {
+        let red = paint(BAD, "red");
+        assert_eq!(harmless(&format!("{red}\n")), format!("{red}\n"));
+        assert_eq!(harmless("\x1b[2Jx\x1b]0;title\x07\r"), "␛[2Jx␛]0;title␇␍");
+        assert_eq!(harmless("\u{9b}31m \u{202e}abc \x1b[1"), "\u{fffd}31m \u{fffd}abc ␛[1");
+    }
+
+    #[test]
+    fn json_says_the_same_with_all_of_that_escaped() {
+        for text in ["\u{9b}31m", "\u{202e}abc", "\u{7f}", "\u{e0041}", "\x1b[1m", "plain ä 漢"] {
+            let json = escaped(&serde_json::to_string(text).expect("JSON"));
+            assert!(json.chars().all(|c| visible(c) == c), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 pub mod address;
 mod beside;
 mod directory;
+pub mod elevated;
 pub mod errno;
 pub mod fault;
 #[doc(hidden)]

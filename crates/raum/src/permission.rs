@@ -4,6 +4,8 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::error::Error;
 
+pub use raum_kernel::elevated::elevated;
+
 /// What raum needs, and for what: interfaces, addresses, routes, rules; namespaces and their mounts (capabilities(7)).
 const NEEDED: [(CapabilitySet, &str); 2] =
     [(CapabilitySet::NET_ADMIN, "CAP_NET_ADMIN"), (CapabilitySet::SYS_ADMIN, "CAP_SYS_ADMIN")];

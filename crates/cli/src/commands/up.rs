@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{beside, describe};
 use crate::failure::Failure;
 use crate::input::LabFile;
-use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, paint};
+use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, live, paint};
 use crate::stop;
 
 /// `--json`: what `up` did.
@@ -56,7 +56,7 @@ pub fn progress(look: Look) -> impl FnMut(&'static str, usize, usize) {
     move |title, done, of| {
         // below that, it is done before one could read it
         if look.live && of > 500 {
-            complain(&format!("\r\x1b[K{} {done}/{of}", paint(DIM, title)));
+            live(&format!("\r\x1b[K{} {done}/{of}", paint(DIM, title)));
         }
     }
 }
@@ -64,7 +64,7 @@ pub fn progress(look: Look) -> impl FnMut(&'static str, usize, usize) {
 /// Wipes the progress line.
 pub fn wipe(look: Look) {
     if look.live {
-        complain("\r\x1b[K");
+        live("\r\x1b[K");
     }
 }
 

@@ -7,7 +7,7 @@ mod render;
 
 use std::ops::Range;
 
-pub use render::{Sheet, render, render_sheets};
+pub use render::{Sheet, render, render_sheets, visible};
 
 /// One problem of a lab file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -298,9 +298,10 @@ fn sentence(text: &str) -> String {
     }
 }
 
-/// Control characters become their pictures (U+2400 and following); others that have no shape of their own, reorder the
-/// text or hide become U+FFFD.
-fn visible(c: char) -> char {
+/// A character as it can be shown to anybody: control characters become their pictures (U+2400 and following); others that
+/// have no shape of their own, reorder the text or hide become U+FFFD.
+#[must_use]
+pub fn visible(c: char) -> char {
     match c {
         '\0'..='\u{1f}' => char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}'),
         '\u{7f}' => '\u{2421}',
