@@ -23,6 +23,10 @@ use crate::namespace::PRESENT;
 /// The folder.
 pub const PATH: &str = "/run/netns";
 
+/// The mode of the files that raum binds namespaces over, which nobody sees as long as they are bound. `ip netns add` makes
+/// its with mode 0: one that is empty may be about to be bound.
+const OWN: Mode = Mode::WUSR;
+
 /// The folder, open.
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -36,7 +40,7 @@ pub(crate) struct Directory {
 pub(crate) enum Entry {
     /// A namespace, by its inode: the kernel gives each another.
     Namespace(u64),
-    /// An empty file of ours with nothing bound over it: left by a crash, or by a machine that lost its mounts.
+    /// An empty file of ours ([`OWN`]) with nothing bound over it: left by a crash, or by a machine that lost its mounts.
     Leftover,
     /// A file of somebody's, a folder, a symbolic link.
     Other,
@@ -135,7 +139,11 @@ impl Directory {
         let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         Ok(Some(if regular && stat.st_dev == self.nsfs {
             Entry::Namespace(stat.st_ino)
-        } else if regular && stat.st_size == 0 && stat.st_uid == geteuid().as_raw() {
+        } else if regular
+            && stat.st_size == 0
+            && stat.st_uid == geteuid().as_raw()
+            && Mode::from_raw_mode(stat.st_mode) == OWN
+        {
             Entry::Leftover
         } else {
             Entry::Other
@@ -165,7 +173,7 @@ impl Directory {
     pub fn bind(&self, name: &NsName) -> Result<(), OpError> {
         let at = |cause| errno::at(&path_of(name), cause);
         let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || openat(&self.fd, name.as_str(), flags, Mode::empty());
+        let create = || openat(&self.fd, name.as_str(), flags, OWN);
         let file = match point("create name").and_then(|()| create()) {
             Ok(file) => file,
             Err(Errno::EXIST) if self.entry(name)? == Some(Entry::Leftover) => {

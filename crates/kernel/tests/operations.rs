@@ -91,12 +91,18 @@ fn an_empty_file_left_by_a_crash_is_no_namespace_and_is_in_nobodys_way() {
     sandbox::run(|| {
         let mut linux = Linux::new().unwrap();
         fs::create_dir("/run/netns").unwrap();
-        fs::write("/run/netns/shop-a", "").unwrap();
-        fs::write("/run/netns/shop-b", "").unwrap();
-        fs::write("/run/netns/another-a", "").unwrap();
+        for name in ["shop-a", "shop-b", "shop-c", "another-a"] {
+            fs::write(format!("/run/netns/{name}"), "").unwrap();
+        }
+        // as raum makes them; one as `ip netns add` does, who may be about to bind a namespace over it
+        for (name, mode) in [("shop-a", 0o200), ("shop-b", 0o200), ("shop-c", 0), ("another-a", 0o200)] {
+            let path = format!("/run/netns/{name}");
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
         let owner = |linux: &mut Linux, name: &str| Some(seen(linux).namespaces.get(&ns(name))?.owner);
         assert_eq!(owner(&mut linux, "shop-a"), Some(Owner::Leftover));
         assert_eq!(owner(&mut linux, "another-a"), None);
+        assert_eq!(owner(&mut linux, "shop-c"), None);
         done(&mut linux, &[add_ns("shop-a"), del_ns("shop-b")]);
         assert_eq!(owner(&mut linux, "shop-a"), Some(Owner::Lab));
         assert!(!fs::exists("/run/netns/shop-b").unwrap());

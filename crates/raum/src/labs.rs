@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use raum_core::beside::{Obstacle, openings};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
-use raum_core::lab::{Lab, check};
+use raum_core::lab::{Lab, check, link_group};
 use raum_core::name::{LabName, NsId, NsName};
 use raum_core::plan::Plan;
 use raum_core::problem::Problem;
@@ -71,6 +72,7 @@ pub struct Labs {
     host: Linux,
     place: Place,
     foreign_rules: bool,
+    impatience: Arc<AtomicBool>,
 }
 
 impl Labs {
@@ -80,13 +82,18 @@ impl Labs {
     /// [`Error::Kernel`]
     pub fn open() -> Result<Self, Error> {
         let host = Linux::new().map_err(|error| Error::Kernel(error.to_string()))?;
-        Ok(Self { host, place: Place::default(), foreign_rules: false })
+        Ok(Self { host, place: Place::default(), foreign_rules: false, impatience: Arc::default() })
     }
 
     /// Labs that are brought up from now on may open the rules of others where those are in the way, until they are taken
     /// down or brought up without this.
     pub fn open_foreign_rules(&mut self, yes: bool) {
         self.foreign_rules = yes;
+    }
+
+    /// While this is up, [`Labs::down`] does not wait for other commands. Once it has begun it goes on to the end all the same.
+    pub fn wait_unless(&mut self, stop: Arc<AtomicBool>) {
+        self.impatience = stop;
     }
 
     /// Where raum's own files are.
@@ -106,7 +113,7 @@ impl Labs {
     /// [`Error::Invalid`] with all problems, [`Error::Conflicts`], or [`Error::Observe`].
     pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
         let around = self.around(&lab.name)?;
-        let problems = check(&lab, &around);
+        let problems = self.problems(&lab, &around);
         // a file's problems can be told to everybody
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
@@ -131,7 +138,23 @@ impl Labs {
     /// # Errors
     /// [`Error::Observe`]
     pub fn check(&mut self, lab: &Lab) -> Result<Vec<Problem>, Error> {
-        Ok(check(lab, &self.around(&lab.name)?))
+        let around = self.around(&lab.name)?;
+        Ok(self.problems(lab, &around))
+    }
+
+    /// Links are marked with a number made of the lab's name. Two names that make the same one are rare, and each lab would
+    /// take the other's links for its own.
+    fn problems(&self, lab: &Lab, around: &Surroundings) -> Vec<Problem> {
+        let name = &lab.name.value;
+        let group = link_group(name);
+        let known: BTreeSet<LabName> = self.place.labs().into_iter().chain(around.was.keys().cloned()).collect();
+        let twins = known.iter().filter(|other| *other != name && link_group(other) == group);
+        let twins = twins.map(|other| {
+            Problem::new(format!("lab `{name}` cannot be beside lab `{other}`"), lab.name.span.clone())
+                .label(format!("links of both would be in group {group}"))
+                .help("give one of them another name")
+        });
+        check(lab, around).into_iter().chain(twins).collect()
     }
 
     /// The host around a lab. What labs noted about sysctls is in their tables; where somebody flushed those, raum's own
@@ -162,7 +185,7 @@ impl Labs {
         if permission::check().is_err() {
             return self.prepare(lab, file);
         }
-        let lock = self.place.lock()?;
+        let lock = self.place.lock_unless(stop)?;
         let result = self.up_locked(lab, file, stop, progress);
         if result.is_err() {
             // a folder without labs that cannot be removed is nothing beside the error that there is to tell
@@ -278,7 +301,7 @@ impl Labs {
     /// [`Error::Leftovers`] with everything that is still there.
     pub fn down(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
         permission::check()?;
-        let lock = self.place.lock()?;
+        let lock = self.place.lock_unless(&self.impatience)?;
         let removed = self.remove_locked(lab, progress)?;
         self.leave(lock)?;
         Ok(removed)

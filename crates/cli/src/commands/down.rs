@@ -22,9 +22,10 @@ struct Report {
 }
 
 pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
-    // Ctrl-C is heard and not heeded: half a teardown helps nobody
-    let _stop = stop::on_signal()?;
+    // Ctrl-C ends the waiting for another command; what is begun goes on: half a teardown helps nobody
+    let stop = stop::on_signal()?;
     let mut labs = Labs::open()?;
+    labs.wait_unless(stop);
     let names = if all {
         labs.list()?.into_iter().map(|found| found.lab).collect()
     } else if what.is_empty() {

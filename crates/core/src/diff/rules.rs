@@ -84,6 +84,10 @@ fn sysctls<'a>(place: &Place<'a>, fate: &Fate<'_>) -> Vec<(&'a Sysctl, &'a Strin
             return false;
         }
         let is_fresh = link.is_some_and(|id| fate.born.contains(&id));
+        // somebody else's interface that is no more: another lab's bridge, a network card that was pulled out
+        if name.as_ref().is_some_and(|name| !own(name)) && !is_fresh && !place.present.sysctls.contains_key(*key) {
+            return false;
+        }
         let is_changed = is_fresh || place.present.sysctls.get(key) != Some(value);
         let of = family_and_last(key);
         if is_changed && rank(key) == Rank::All {

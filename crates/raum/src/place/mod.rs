@@ -19,12 +19,16 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use raum_core::name::LabName;
 use raum_kernel::errno;
 use raum_kernel::fault::point;
 use raum_kernel::names_folder::NamesFolder;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -43,6 +47,8 @@ pub struct FileError {
     pub cause: io::Error,
 }
 
+/// Between two looks at a lock that somebody else has: a small lab takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_millis(3);
 /// The note of what `/run/netns` was.
 const NAMES_FOLDER: &str = "names-folder";
 /// The folder of labs' folders.
@@ -105,6 +111,14 @@ impl Place {
     /// # Errors
     /// [`FileError`] if the directory cannot be made or belongs to somebody else.
     pub fn lock(&self) -> Result<Lock, FileError> {
+        self.lock_unless(&AtomicBool::new(false))
+    }
+
+    /// The same, until somebody wants to wait no longer.
+    ///
+    /// # Errors
+    /// As [`Place::lock`], or of the kind `Interrupted`.
+    pub fn lock_unless(&self, stop: &AtomicBool) -> Result<Lock, FileError> {
         let wrap = self.error("lock", self.root.clone());
         loop {
             let opened = Folder::make(&self.root).and_then(|root| match root.keep(LOCK) {
@@ -121,7 +135,7 @@ impl Place {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(wrap(error)),
             };
-            match point("flock").and_then(|()| flock(&file, FlockOperation::LockExclusive)) {
+            match point("flock").and_then(|()| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
                 // the one before us may have been the last lab's `down`, which removes the lock with the directory
                 Ok(()) if Folder::open(&self.root).is_ok_and(|root| root.has(&file, LOCK)) => {
                     let lock = Lock { _file: file };
@@ -133,7 +147,13 @@ impl Place {
                         }
                     };
                 }
-                Ok(()) | Err(rustix::io::Errno::INTR) => {}
+                Ok(()) | Err(Errno::INTR) => {}
+                // looked at again and again: a handler of signals does not end a call that waits (SA_RESTART)
+                Err(Errno::AGAIN) if stop.load(Ordering::Relaxed) => {
+                    let words = "another raum is at work, and this one was interrupted while it waited";
+                    return Err(wrap(io::Error::new(ErrorKind::Interrupted, words)));
+                }
+                Err(Errno::AGAIN) => thread::sleep(PATIENCE),
                 Err(errno) => return Err(wrap(errno.into())),
             }
         }
