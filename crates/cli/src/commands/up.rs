@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{beside, describe};
 use crate::failure::Failure;
 use crate::input::LabFile;
-use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, live, paint};
+use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, live, paint};
 use crate::stop;
 
 /// `--json`: what `up` did.
