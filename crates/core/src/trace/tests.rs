@@ -28,6 +28,7 @@ fn interface(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Interfac
         mtu: 1500,
         mac: Some(Mac([2, 0, 0, 0, 0, u8::try_from(index).unwrap_or(0)])),
         master: None,
+        group: 0,
         peer_index: None,
         alias: None,
         altnames: Vec::new(),

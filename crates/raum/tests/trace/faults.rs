@@ -190,6 +190,7 @@ pub fn own_drop(place: &str, lab: &str) {
         lab,
         was: Default::default(),
         sets: Default::default(),
+        addresses: Default::default(),
         maps: Default::default(),
         chains: [("forward".to_owned(), chain)].into(),
     };
