@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::process::Command;
 use std::time::Duration;
 
+use common::firewalld::{self, Zones};
 use common::foreign::{self, IP, IP6};
 use common::snapshot::{self, Facts};
 use common::world::world;
@@ -180,7 +181,7 @@ fn beside_rules_of_somebody() {
 }
 
 #[test]
-fn firewalld_is_asked_by_its_own_program() {
+fn without_its_bus_firewalld_is_left_to_its_own_program() {
     sandbox::run(|| {
         world();
         foreign::firewalld();
@@ -376,5 +377,53 @@ fn a_strict_host_makes_no_strict_lab() {
         assert_eq!(&echo(), b"pong");
         assert!(raum(&["down", "ways"]).0);
         assert_eq!(read("all"), "1\n");
+    });
+}
+
+#[test]
+fn firewalld_is_asked_over_its_bus() {
+    sandbox::run(|| {
+        world();
+        foreign::firewalld();
+        let zones = firewalld::start();
+        let zone = |zones: &Zones| zones.lock().expect("zones").get("shop-lan").cloned();
+        let rules = foreign_rules();
+        let said = up(&[]);
+        assert!(said.contains("raum up --with-foreign-rules /run/lab.yaml"), "{said}");
+        assert_eq!(zone(&zones), None);
+        let said = up(&["--with-foreign-rules"]);
+        assert!(said.contains("+ firewalld: shop-lan in zone trusted") && !said.contains("note"), "{said}");
+        assert_eq!(zone(&zones).as_deref(), Some("trusted"));
+        assert!(up(&["--with-foreign-rules"]).contains("nothing to change"));
+
+        // a reload forgets what was said at run time
+        zones.lock().expect("zones").clear();
+        let (fine, said) = raum(&["status", "shop"]);
+        assert!(!fine && said.contains("+ firewalld: shop-lan in zone trusted"), "{said}");
+        up(&["--with-foreign-rules"]);
+        assert_eq!(zone(&zones).as_deref(), Some("trusted"));
+
+        // without the option; by the mark in the lab's table; by the record, when the rules were flushed
+        up(&[]);
+        assert_eq!(zone(&zones), None);
+        up(&["--with-foreign-rules"]);
+        fs::remove_dir_all("/run/raum").expect("removed");
+        assert!(raum(&["down", "shop"]).0);
+        assert_eq!(zone(&zones), None);
+        up(&["--with-foreign-rules"]);
+        foreign::flush();
+        up(&["--with-foreign-rules"]);
+        assert_eq!(zone(&zones).as_deref(), Some("trusted"));
+        foreign::flush();
+        assert!(raum(&["down", "shop"]).0);
+        assert_eq!(zone(&zones), None);
+
+        // who put it into another zone meant it: told, and nothing is done
+        foreign::firewalld();
+        assert_eq!(foreign_rules(), rules);
+        zones.lock().expect("zones").insert("shop-lan".to_owned(), "dmz".to_owned());
+        let (fine, said) = raum(&["up", "--with-foreign-rules", "/run/lab.yaml"]);
+        assert!(!fine && said.contains("ZONE_CONFLICT") && said.contains("the host is as before"), "{said}");
+        assert_eq!(zone(&zones).as_deref(), Some("dmz"));
     });
 }

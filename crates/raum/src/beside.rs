@@ -18,6 +18,9 @@ impl Labs {
         }
         let others = self.host().others()?;
         let mut found = obstacles(&others.rules, flows, others.bridged);
+        if !others.bus {
+            found.iter_mut().for_each(|obstacle| obstacle.zones.clear());
+        }
         for (v6, tables) in [false, true].into_iter().zip(&others.legacy) {
             if tables.iter().any(|table| table == "filter") && flows.iter().any(|flow| flow.is_v6() == v6) {
                 found.push(legacy(v6));
@@ -32,7 +35,7 @@ impl Labs {
     /// As [`Labs::obstacles`].
     pub fn still_in_the_way(&mut self, record: &Record) -> Result<Vec<Obstacle>, Error> {
         let mut found = self.obstacles(&record.flows)?;
-        found.retain(|obstacle| !record.foreign_rules || obstacle.openings.is_empty());
+        found.retain(|obstacle| !record.foreign_rules || !obstacle.can_be_opened());
         Ok(found)
     }
 }
@@ -49,5 +52,6 @@ fn legacy(v6: bool) -> Obstacle {
         firewall: Firewall::Iptables,
         commands: vec![format!("{program} -S")],
         openings: BTreeSet::new(),
+        zones: BTreeSet::new(),
     }
 }

@@ -8,12 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use raum_core::beside::{Obstacle, openings};
+use raum_core::beside::{Obstacle, ZONE_SET, openings, zones};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
 use raum_core::lab::{Lab, check, link_group};
-use raum_core::name::{LabName, NsId, NsName};
+use raum_core::name::{IfName, LabName, NsId, NsName};
 use raum_core::plan::Plan;
 use raum_core::problem::Problem;
 use raum_core::state::State;
@@ -121,14 +121,18 @@ impl Labs {
         permission::check()?;
         let mut design = design(&lab, &around);
         let mut obstacles = self.obstacles(&design.flows)?;
+        let mut before = self.host.observe(&design.scope)?;
+        let mut zones = self.remembered_zones(&lab.name);
         if self.foreign_rules {
-            let openings = openings(&obstacles);
-            if !openings.is_empty() {
-                design.state.entry(&NsId::Host).openings = openings;
+            if !self.host.others()?.bus {
+                zones.clear();
             }
-            obstacles.retain(|obstacle| obstacle.openings.is_empty());
+            zones.extend(before.namespaces.get(&NsId::Host).into_iter().flat_map(|host| host.zones.iter().cloned()));
+            open(&mut design, &obstacles, &zones);
+            obstacles.retain(|obstacle| !obstacle.can_be_opened());
+        } else if !zones.is_empty() {
+            before.entry(&NsId::Host).zones.extend(zones);
         }
-        let before = self.host.observe(&design.scope)?;
         let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
         Ok(Prepared { lab, file, design, before, plan, obstacles })
     }
@@ -312,7 +316,11 @@ impl Labs {
         let mut scope = self.scope_of(lab, &around)?;
         scope.inside = false;
         let target = absent(lab, &around);
-        let before = self.host.observe(&scope)?;
+        let mut before = self.host.observe(&scope)?;
+        let zones = self.remembered_zones(lab);
+        if !zones.is_empty() {
+            before.entry(&NsId::Host).zones.extend(zones);
+        }
         let inhabited = inhabited(&before)?;
         let (plan, left) = teardown(&mut self.host, &scope, &before, &target, progress)?;
         if !left.is_empty() {
@@ -320,6 +328,16 @@ impl Labs {
         }
         self.place.forget(lab)?;
         Ok(Removed { plan, inhabited })
+    }
+
+    /// The interfaces that a lab's record says are in firewalld's zone: the mark for that is in the lab's table, which somebody
+    /// may have flushed.
+    fn remembered_zones(&self, lab: &LabName) -> BTreeSet<IfName> {
+        let record = Record::read(&self.place, lab).ok().flatten();
+        record
+            .and_then(|mut record| record.state.namespaces.remove(&NsId::Host))
+            .map(|host| host.zones)
+            .unwrap_or_default()
     }
 
     /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
@@ -363,6 +381,9 @@ impl Labs {
             // what must be open depends on what others have closed meanwhile
             let obstacles = self.obstacles(&record.flows)?;
             target.entry(&NsId::Host).openings = openings(&obstacles);
+            if !self.host.others()?.bus {
+                target.entry(&NsId::Host).zones.clear();
+            }
         }
         let plan = diff(lab, &now, &target).map_err(Error::Conflicts)?;
         Ok((record, plan))
@@ -402,6 +423,24 @@ impl Labs {
             lab,
         });
         Ok(found.collect())
+    }
+}
+
+/// Adds to a design what opens the rules of others. What is in firewalld's zone by raum's doing stays there: its rules show no
+/// obstacle for that any more.
+fn open(design: &mut Design, obstacles: &[Obstacle], zones_now: &BTreeSet<IfName>) {
+    let (openings, zones) = (openings(obstacles), zones(obstacles));
+    let host = NsId::Host;
+    let Some(room) = design.state.namespaces.get_mut(&host) else { return };
+    room.openings = openings;
+    if let Some(table) = &mut room.table {
+        let own = room.links.keys();
+        let zones: BTreeSet<IfName> =
+            own.filter(|name| zones.contains(*name) || zones_now.contains(*name)).cloned().collect();
+        if !zones.is_empty() {
+            table.sets.insert(ZONE_SET.to_owned(), zones.clone());
+            room.zones = zones;
+        }
     }
 }
 

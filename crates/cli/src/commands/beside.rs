@@ -26,14 +26,14 @@ pub fn notes(obstacles: &[Obstacle], lab: &LabName, file: Option<&Path>, edited:
         if obstacle.flows.len() > SHOWN {
             text += &format!("    and {} more\n", obstacle.flows.len() - SHOWN);
         }
-        let verb = if obstacle.openings.is_empty() { "see" } else { "open it with" };
+        let verb = if !obstacle.can_be_opened() { "see" } else { "open it with" };
         let verb = if obstacle.certain { "open it with" } else { verb };
         text += &format!("  {verb}\n");
         for command in &obstacle.commands {
             text += &format!("    {command}\n");
         }
     }
-    if obstacles.iter().any(|obstacle| !obstacle.openings.is_empty()) {
+    if obstacles.iter().any(Obstacle::can_be_opened) {
         let again = match file {
             Some(file) if !edited => format!("raum up --with-foreign-rules {}", file.display()),
             _ => format!("raum export {lab} | raum up --with-foreign-rules -"),

@@ -76,6 +76,8 @@ fn operation(op: &Op) -> String {
         Op::DelTable { ns, name } => format!("{minus} {ns}: rules, table {name}"),
         Op::AddOpening { opening, .. } => format!("{plus} rule of others: {opening}"),
         Op::DelOpening { opening, .. } => format!("{minus} rule of others: {opening}"),
+        Op::AddZone { interface, .. } => format!("{plus} firewalld: {interface} in zone trusted"),
+        Op::DelZone { interface, .. } => format!("{minus} firewalld: {interface} in zone trusted"),
         Op::FlushFlows { ns, flows } => {
             let ports: Vec<String> = flows.iter().map(|(proto, port)| format!("{port}/{proto}")).collect();
             format!("{tilde} {ns}: forget flows to {}", ports.join(", "))

@@ -1,6 +1,7 @@
 //! The host around labs as the kernel has it: what must be the same before and after.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod firewalld;
 pub mod foreign;
 pub mod sctp;
 pub mod snapshot;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::remedy::{Firewall, Remedy};
 use super::{Flow, Opening, foreign};
+use crate::name::IfName;
 use crate::ruleset::{End, Ruleset};
 
 /// A foreign chain, and the lab's packets that it drops.
@@ -25,6 +26,16 @@ pub struct Obstacle {
     pub commands: Vec<String>,
     /// The rules that `--with-foreign-rules` adds; empty where only the firewall's own program can open it.
     pub openings: BTreeSet<Opening>,
+    /// The lab's interfaces that must be in firewalld's zone `trusted`, which `--with-foreign-rules` asks it for.
+    pub zones: BTreeSet<IfName>,
+}
+
+impl Obstacle {
+    /// Can raum open it by itself?
+    #[must_use]
+    pub fn can_be_opened(&self) -> bool {
+        !self.openings.is_empty() || !self.zones.is_empty()
+    }
 }
 
 /// Finds who drops flows of a lab. `bridged` says whether frames inside bridges meet rules, IPv4 and IPv6
@@ -57,6 +68,7 @@ pub fn obstacles(rules: &Ruleset, flows: &[Flow], bridged: [bool; 2]) -> Vec<Obs
                         firewall: remedy.firewall,
                         commands: Vec::new(),
                         openings: BTreeSet::new(),
+                        zones: BTreeSet::new(),
                     });
                     let last = found.len() - 1;
                     &mut found[last]
@@ -69,6 +81,7 @@ pub fn obstacles(rules: &Ruleset, flows: &[Flow], bridged: [bool; 2]) -> Vec<Obs
                 obstacle.commands.push(remedy.command);
             }
             obstacle.openings.extend(remedy.opening);
+            obstacle.zones.extend(remedy.zone);
         }
     }
     found.sort_by_key(|obstacle| !obstacle.certain);

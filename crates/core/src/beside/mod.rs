@@ -10,8 +10,8 @@ mod opening;
 mod remedy;
 
 pub use judge::{Obstacle, obstacles};
-pub use opening::Opening;
-pub use remedy::{Firewall, openings};
+pub use opening::{Opening, ZONE, ZONE_SET};
+pub use remedy::{Firewall, openings, zones};
 
 use std::net::IpAddr;
 

@@ -13,6 +13,12 @@ const OIFNAME: u32 = 7;
 /// The length of an interface's name in a register.
 const IFNAMSIZ: usize = 16;
 
+/// The zone of firewalld whose packets pass.
+pub const ZONE: &str = "trusted";
+
+/// The set in the lab's table that remembers which interfaces raum took into that zone: firewalld has no place for a mark.
+pub const ZONE_SET: &str = "firewalld-trusted";
+
 /// A rule at the head of a foreign chain that accepts what comes in, or goes out, by one interface of the lab. Its comment is
 /// the lab's mark: by it the rule is found again. What may enter a lab at all is still for the lab's own table to say.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -44,6 +44,7 @@ pub(super) struct Remedy {
     pub firewall: Firewall,
     pub command: String,
     pub opening: Option<Opening>,
+    pub zone: Option<IfName>,
 }
 
 impl Remedy {
@@ -62,14 +63,14 @@ impl Remedy {
         let program = if place.family == Family::Ip6 { "ip6tables" } else { "iptables" };
         if place.family == Family::Inet && place.table == "firewalld" {
             let command = format!("firewall-cmd --zone=trusted --add-interface={name}");
-            return Self { firewall: Firewall::Firewalld, command, opening: None };
+            return Self { firewall: Firewall::Firewalld, command, opening: None, zone: interface.cloned() };
         }
         let has = |chain: &str| table.is_some_and(|table| table.chain(chain).is_some());
         if flow.hook == Hook::Forward && has("DOCKER-USER") {
             let opening = opening("DOCKER-USER");
             if works(&opening) {
                 let command = format!("{program} -I DOCKER-USER {option} {name} -j ACCEPT");
-                return Self { firewall: Firewall::Docker, command, opening };
+                return Self { firewall: Firewall::Docker, command, opening, zone: None };
             }
         }
         let ufw = format!("ufw{}-user-{}", if place.family == Family::Ip6 { "6" } else { "" }, flow.hook);
@@ -78,7 +79,7 @@ impl Remedy {
             if works(&opening) {
                 let route = if flow.hook == Hook::Forward { "route " } else { "" };
                 let command = format!("ufw {route}allow {way} on {name}");
-                return Self { firewall: Firewall::Ufw, command, opening };
+                return Self { firewall: Firewall::Ufw, command, opening, zone: None };
             }
         }
         let opening = base.and_then(|base| opening(&base.name)).filter(|opening| opens(rules, flow, opening));
@@ -86,11 +87,11 @@ impl Remedy {
         let by_iptables = place.table == "filter" && matches!(place.family, Family::Ip | Family::Ip6);
         if by_iptables && ["INPUT", "FORWARD", "OUTPUT"].contains(&chain) {
             let command = format!("{program} -I {chain} {option} {name} -j ACCEPT");
-            return Self { firewall: Firewall::Iptables, command, opening };
+            return Self { firewall: Firewall::Iptables, command, opening, zone: None };
         }
         let words = if out { "oifname" } else { "iifname" };
         let command = format!("nft insert rule {} {} {chain} {words} {name} accept", place.family, place.table);
-        Self { firewall: Firewall::Nftables, command, opening }
+        Self { firewall: Firewall::Nftables, command, opening, zone: None }
     }
 }
 
@@ -146,4 +147,10 @@ fn opens(rules: &Ruleset, flow: &Flow, opening: &Opening) -> bool {
 #[must_use]
 pub fn openings(obstacles: &[Obstacle]) -> BTreeSet<Opening> {
     obstacles.iter().flat_map(|obstacle| &obstacle.openings).cloned().collect()
+}
+
+/// All interfaces that firewalld must be asked for.
+#[must_use]
+pub fn zones(obstacles: &[Obstacle]) -> BTreeSet<IfName> {
+    obstacles.iter().flat_map(|obstacle| &obstacle.zones).cloned().collect()
 }

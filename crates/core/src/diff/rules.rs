@@ -63,6 +63,10 @@ fn openings(place: &Place<'_>, stages: &mut Stages) {
     let (ns, lab) = (place.id, place.lab);
     let old = present.difference(wanted).cloned();
     stages.old_rules.extend(old.map(|opening| Op::DelOpening { ns: ns.clone(), opening, lab: lab.clone() }));
+    let old = place.present.zones.difference(&place.wanted.zones).cloned();
+    stages.old_rules.extend(old.map(|interface| Op::DelZone { ns: ns.clone(), interface }));
+    let zones = place.wanted.zones.difference(&place.present.zones).cloned();
+    stages.openings.extend(zones.map(|interface| Op::AddZone { ns: ns.clone(), interface }));
     let new = wanted.difference(present).cloned();
     stages.openings.extend(new.map(|opening| Op::AddOpening { ns: ns.clone(), opening, lab: lab.clone() }));
 }

@@ -210,6 +210,14 @@ impl Room {
                 self.openings.entry(lab.clone()).or_default().remove(opening);
                 Ok(())
             }
+            Op::AddZone { interface, .. } => {
+                self.zones.insert(interface.clone());
+                Ok(())
+            }
+            Op::DelZone { interface, .. } => {
+                self.zones.remove(interface);
+                Ok(())
+            }
             // flows are not modelled; none to forget is fine
             Op::FlushFlows { .. } => Ok(()),
             Op::AddNamespace { .. }

@@ -2,6 +2,7 @@
 
 use super::Kernel;
 use super::room::{Iface, Kind, Room};
+use crate::beside::ZONE_SET;
 use crate::host::Scope;
 use crate::lab::link_group;
 use crate::name::{IfName, NsId};
@@ -41,6 +42,8 @@ impl Kernel {
         ns.openings = room.openings.get(&scope.lab).cloned().unwrap_or_default();
         if let Some(table) = room.tables.get(&format!("raum-{}", scope.lab)) {
             if table.lab == scope.lab {
+                let marked = table.sets.get(ZONE_SET).into_iter().flatten();
+                ns.zones = marked.filter(|name| room.zones.contains(*name)).cloned().collect();
                 ns.table = Some(table.clone());
             } else {
                 ns.table_owner = Owner::Foreign;

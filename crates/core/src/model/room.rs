@@ -25,6 +25,8 @@ pub(super) struct Room {
     pub tables: BTreeMap<String, Table>,
     /// In chains of others, which all are thought of as existing.
     pub openings: BTreeMap<LabName, BTreeSet<Opening>>,
+    /// Interfaces in firewalld's zone.
+    pub zones: BTreeSet<IfName>,
     pub promote_secondaries: bool,
 }
 
@@ -60,6 +62,7 @@ impl Room {
             sysctls: BTreeMap::new(),
             tables: BTreeMap::new(),
             openings: BTreeMap::new(),
+            zones: BTreeSet::new(),
             promote_secondaries: false,
         }
     }

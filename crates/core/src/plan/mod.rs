@@ -157,6 +157,20 @@ pub enum Op {
         /// The lab of the mark.
         lab: LabName,
     },
+    /// Asks firewalld to take an interface into its zone `trusted`.
+    AddZone {
+        /// Where.
+        ns: NsId,
+        /// The interface.
+        interface: IfName,
+    },
+    /// Asks firewalld to take it out again. One that is not in it is fine.
+    DelZone {
+        /// Where.
+        ns: NsId,
+        /// The interface.
+        interface: IfName,
+    },
     /// Forgets tracked flows to published ports, so that they follow the new rules at once. None to forget is fine.
     FlushFlows {
         /// Where.
@@ -264,6 +278,8 @@ impl Op {
             | Op::DelTable { ns, .. }
             | Op::AddOpening { ns, .. }
             | Op::DelOpening { ns, .. }
+            | Op::AddZone { ns, .. }
+            | Op::DelZone { ns, .. }
             | Op::FlushFlows { ns, .. } => ns,
         }
     }

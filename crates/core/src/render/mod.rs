@@ -11,6 +11,7 @@ pub use explain::{Explained, explain};
 
 use ipnet::IpNet;
 
+use crate::beside::ZONE;
 use crate::lab::{Proto, mark};
 use crate::name::{IfName, NsId};
 use crate::plan::{Op, Plan};
@@ -70,6 +71,8 @@ pub fn command(op: &Op) -> Vec<String> {
             let (list, delete) = (nft("-a list chain").line(), nft("delete rule").words("handle").line());
             vec![format!("{list} | {rule} | {own} | sed 's/.*# handle //' | xargs -rn1 {delete}")]
         }
+        Op::AddZone { ns, interface } => vec![zone(ns, "add", interface)],
+        Op::DelZone { ns, interface } => vec![zone(ns, "remove", interface)],
         Op::FlushFlows { ns, flows } => {
             let flush = |(proto, port): &(Proto, u16), family: &str| {
                 let conntrack = in_namespace(ns, "conntrack").words("-D -f").words(family);
@@ -78,6 +81,11 @@ pub fn command(op: &Op) -> Vec<String> {
             flows.iter().flat_map(|flow| [flush(flow, "ipv4"), flush(flow, "ipv6")]).collect()
         }
     }
+}
+
+fn zone(ns: &NsId, verb: &str, interface: &IfName) -> String {
+    let command = in_namespace(ns, "firewall-cmd -q").words(&format!("--zone={ZONE}"));
+    command.words(&format!("--{verb}-interface")).value(interface).line()
 }
 
 /// The whole plan as a shell script that stops at the first failure. It undoes nothing.

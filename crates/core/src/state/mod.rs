@@ -71,6 +71,10 @@ pub struct Namespace {
     /// The lab's rules in chains of others, by their marks. Only on the host.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub openings: BTreeSet<Opening>,
+    /// The lab's interfaces that raum took into firewalld's zone `trusted`. Only on the host; the lab's table remembers them, too
+    /// ([`crate::beside::ZONE_SET`]).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zones: BTreeSet<IfName>,
     /// A table of the wanted name without the lab's mark.
     #[serde(default)]
     pub table_owner: Owner,
@@ -111,6 +115,7 @@ impl Default for Namespace {
             sysctls: BTreeMap::new(),
             table: None,
             openings: BTreeSet::new(),
+            zones: BTreeSet::new(),
             table_owner: Owner::Lab,
         }
     }

@@ -13,6 +13,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Link, LinkKind, Namespace, Owner, State};
+use crate::beside::ZONE;
 use crate::name::{IfName, NsId};
 use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
 
@@ -47,6 +48,9 @@ fn write_namespace(f: &mut Formatter<'_>, id: &NsId, namespace: &Namespace) -> f
     }
     for opening in &namespace.openings {
         writeln!(f, "{id}: opening {opening}")?;
+    }
+    for interface in &namespace.zones {
+        writeln!(f, "{id}: firewalld zone {ZONE}: {interface}")?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ mod read;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
 
-use raum_core::beside::Opening;
+use raum_core::beside::{Opening, ZONE_SET};
 use raum_core::host::{ObserveError, OpError, Scope};
 use raum_core::lab::{link_group, mark};
 use raum_core::name::{DEFAULT_LAB, IfName, LabName, NsId, NsName};
@@ -19,7 +19,7 @@ use crate::linux::Linux;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
 use crate::workers::spread;
-use crate::{namespace, nft, sysctl};
+use crate::{firewalld, namespace, nft, sysctl};
 use read::Seen;
 
 pub(crate) use read::links;
@@ -77,6 +77,9 @@ fn look_at_host(linux: &mut Linux, wants: &Wants<'_>) -> Result<Seen, ObserveErr
     let keys = wants.sysctls.get(&NsId::Host).map_or(&[][..], Vec::as_slice);
     let files = namespace::in_namespace(&*fd, || files(&NsId::Host, &wants.scope.lab, keys));
     files.map_err(|cause| error("the host", cause))??.give_to(&mut seen.namespace);
+    let marked = seen.namespace.table.iter().filter_map(|table| table.sets.get(ZONE_SET)).flatten();
+    let zones = firewalld::in_zone(marked).map_err(|cause| error("zones of firewalld", cause))?;
+    seen.namespace.zones.extend(zones);
     Ok(seen)
 }
 

@@ -18,7 +18,7 @@ use crate::message::Requests;
 use crate::nft::{self, conntrack};
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
-use crate::{address, errno, route, sysctl};
+use crate::{address, errno, firewalld, route, sysctl};
 
 /// What a bridge has that nobody gave another one (`ether_setup`, net/ethernet/eth.c), in bytes.
 const BRIDGE_MTU: u32 = 1500;
@@ -56,6 +56,8 @@ pub(super) fn needs_thread_inside(op: &Op) -> bool {
             | Op::DelTable { .. }
             | Op::AddOpening { .. }
             | Op::DelOpening { .. }
+            | Op::AddZone { .. }
+            | Op::DelZone { .. }
             | Op::FlushFlows { .. }
     )
 }
@@ -186,6 +188,8 @@ impl<'a> Batch<'a> {
             | Op::DelTable { .. }
             | Op::AddOpening { .. }
             | Op::DelOpening { .. }
+            | Op::AddZone { .. }
+            | Op::DelZone { .. }
             | Op::FlushFlows { .. } => {
                 return self.take_other(position, op);
             }
@@ -208,6 +212,8 @@ impl<'a> Batch<'a> {
             Op::DelTable { name, .. } => nft::delete(self.netfilter()?, name)?,
             Op::AddOpening { opening, lab, .. } => nft::open(self.netfilter()?, opening, lab)?,
             Op::DelOpening { opening, lab, .. } => nft::close(self.netfilter()?, opening, lab)?,
+            Op::AddZone { interface, .. } => firewalld::add(interface)?,
+            Op::DelZone { interface, .. } => firewalld::remove(interface)?,
             Op::FlushFlows { flows, .. } => conntrack::flush(self.netfilter()?, flows)?,
             _ => {}
         }

@@ -33,10 +33,10 @@ fn told(obstacle: &Obstacle) -> Finding {
     let what = format!("{} ({}: {})", obstacle.chain, obstacle.firewall.name(), obstacle.words);
     let verb = if obstacle.certain { "drops" } else { "may drop" };
     let effect = format!("it {verb} packets of a lab: {}", obstacle.flows.join(", "));
-    let remedy = if obstacle.openings.is_empty() {
-        obstacle.commands.join("; ")
-    } else {
+    let remedy = if obstacle.can_be_opened() {
         "raum up --with-foreign-rules FILE".to_owned()
+    } else {
+        obstacle.commands.join("; ")
     };
     Finding::note(Topic::Firewalls, "drops", what, effect, remedy)
 }
