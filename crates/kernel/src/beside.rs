@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::linux::Linux;
 use crate::socket::{Protocol, Socket};
-use crate::{firewalld, namespace, ruleset, sysctl};
+use crate::{namespace, ruleset, sysctl};
 
 /// Rules of others, and whether frames in bridges meet them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,8 +21,6 @@ pub struct Others {
     pub bridged: [bool; 2],
     /// Tables of the old iptables, IPv4 and IPv6, which netlink does not show: `filter`. A program that only looks makes them, too.
     pub legacy: [Vec<String>; 2],
-    /// Can firewalld be asked?
-    pub bus: bool,
 }
 
 impl Linux {
@@ -51,5 +49,5 @@ fn read() -> Result<Others, OpError> {
     // not there without the module; not readable for root of a user namespace before Linux 5.7
     let legacy = ["/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names"]
         .map(|path| fs::read_to_string(path).unwrap_or_default().lines().map(ToOwned::to_owned).collect());
-    Ok(Others { bus: firewalld::is_reachable(), rules, bridged, legacy })
+    Ok(Others { rules, bridged, legacy })
 }

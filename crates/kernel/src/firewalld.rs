@@ -26,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LONGEST: usize = 1 << 16;
 
 /// Is there a bus to ask on?
-pub(crate) fn is_reachable() -> bool {
+#[must_use]
+pub fn is_reachable() -> bool {
     UnixStream::connect(BUS).is_ok()
 }
 

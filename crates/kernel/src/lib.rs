@@ -10,7 +10,7 @@ mod directory;
 pub mod elevated;
 pub mod errno;
 pub mod fault;
-mod firewalld;
+pub mod firewalld;
 #[doc(hidden)]
 pub mod garbage;
 pub mod link;

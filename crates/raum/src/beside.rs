@@ -1,7 +1,9 @@
 //! Beside other people's rules: who drops a lab's packets on this host ([`raum_core::beside`]).
 
-use raum_core::beside::{Firewall, Flow, Obstacle, obstacles};
 use std::collections::BTreeSet;
+
+use raum_core::beside::{Firewall, Flow, Obstacle, obstacles};
+use raum_kernel::firewalld;
 
 use crate::error::Error;
 use crate::labs::Labs;
@@ -18,7 +20,7 @@ impl Labs {
         }
         let others = self.host().others()?;
         let mut found = obstacles(&others.rules, flows, others.bridged);
-        if !others.bus {
+        if found.iter().any(|obstacle| !obstacle.zones.is_empty()) && !firewalld::is_reachable() {
             found.iter_mut().for_each(|obstacle| obstacle.zones.clear());
         }
         for (v6, tables) in [false, true].into_iter().zip(&others.legacy) {

@@ -18,8 +18,8 @@ use raum_core::plan::Plan;
 use raum_core::problem::Problem;
 use raum_core::state::State;
 use raum_core::view::View;
-use raum_kernel::Linux;
 use raum_kernel::names_folder::NamesFolder;
+use raum_kernel::{Linux, firewalld};
 
 use crate::error::Error;
 use crate::permission;
@@ -124,7 +124,7 @@ impl Labs {
         let mut before = self.host.observe(&design.scope)?;
         let mut zones = self.remembered_zones(&lab.name);
         if self.foreign_rules {
-            if !self.host.others()?.bus {
+            if !zones.is_empty() && !firewalld::is_reachable() {
                 zones.clear();
             }
             zones.extend(before.namespaces.get(&NsId::Host).into_iter().flat_map(|host| host.zones.iter().cloned()));
@@ -381,8 +381,9 @@ impl Labs {
             // what must be open depends on what others have closed meanwhile
             let obstacles = self.obstacles(&record.flows)?;
             target.entry(&NsId::Host).openings = openings(&obstacles);
-            if !self.host.others()?.bus {
-                target.entry(&NsId::Host).zones.clear();
+            let zones = &mut target.entry(&NsId::Host).zones;
+            if !zones.is_empty() && !firewalld::is_reachable() {
+                zones.clear();
             }
         }
         let plan = diff(lab, &now, &target).map_err(Error::Conflicts)?;

@@ -189,3 +189,40 @@ fn an_old_kernel_forwards_ipv6_as_a_whole_and_keeps_taking_router_advertisements
         ]
     );
 }
+
+#[test]
+fn what_the_shop_needs_of_the_hosts_rules() {
+    let design = design(&shop(), &laptop());
+    let named = |name: &Option<IfName>| name.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+    let told = design
+        .flows
+        .iter()
+        .map(|flow| format!("{} {} > {}: {}", flow.hook, named(&flow.input), named(&flow.output), flow.what));
+    let wanted = [
+        "forward shop-lan > shop-lan: between members of lan",
+        "input shop-lan > -: pings from lan to the host",
+        "output - > shop-lan: from the host to lan",
+        "input shop-lan > -: answers from the host to lan",
+        "forward shop-lan > wlan0: from lan out by wlan0",
+        "forward wlan0 > shop-lan: answers to lan in by wlan0",
+        "forward wlan0 > shop-lan: from outside by wlan0 to published ports in lan",
+        "output - > shop-lan: from the host to published ports in lan",
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn two_switches_need_each_other_and_a_lab_without_the_host_needs_nothing() {
+    let mut two = shop();
+    two.switches.push(switch("dmz", &["10.20.0.0/24", "fd20::/64"]));
+    two.nodes.push(node("mail", vec![end("dmz")]));
+    let flows = design(&two, &laptop()).flows;
+    let whats: Vec<&str> = flows.iter().map(|flow| flow.what.as_str()).collect();
+    for what in ["from lan to dmz", "from dmz to lan", "questions of dmz for the gateway's hardware address"] {
+        assert!(whats.contains(&what), "{whats:?}");
+    }
+    let mut alone = shop();
+    alone.switches.clear();
+    alone.nodes = vec![node("a", Vec::new()), node("b", Vec::new())];
+    assert_eq!(design(&alone, &laptop()).flows, []);
+}
