@@ -4,12 +4,14 @@
 //! together.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::name::{NodeName, NsId};
 use raum_core::trace::{Cause, Code, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
-use raum_core::view::Parts;
+use raum_core::view::{Parts, Room};
 use raum_kernel::scene;
 use raum_kernel::trace::{Kernel, Sender, probe};
 use serde::Serialize;
@@ -78,23 +80,36 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let mut flow =
         Flow { source: None, destination: unspecified, proto: target.proto, source_port: None, port: target.port };
     let found = match resolve(place, from) {
-        Ok(found) => found,
+        Ok(found) => Some(found),
         Err(ResolveError::Unknown(text)) => match gone(place, None, &text) {
             Some(cause) => return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new())),
-            None => return Err(ResolveError::Unknown(text).into()),
+            None => None,
         },
         Err(error) => return Err(error.into()),
     };
-    if let Some(cause) = gone(place, Some(&found), &target.to) {
+    if let Some(cause) = gone(place, found.as_ref(), &target.to) {
         return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new()));
     }
-    flow.destination = address(place, &found, &target.to, v6)?;
     let parts = Parts { counters: false, nat: false, processes: false, ..Parts::ALL };
-    let namespace = match &found.ns {
-        NsId::Host => "host".to_owned(),
-        NsId::Named(name) => name.to_string(),
+    let scene = scene::look(parts, |_| true)?;
+    // somebody else's namespace, by the name that a scene gives it
+    let known = |name: &str| scene.namespaces.iter().find(|room| room.namespace == name);
+    let namespace = match &found {
+        None => known(from).ok_or_else(|| ResolveError::Unknown(from.to_owned()))?.namespace.clone(),
+        Some(found) => match &found.ns {
+            NsId::Host => "host".to_owned(),
+            NsId::Named(name) => name.to_string(),
+        },
     };
-    let mut kernel = Kernel::new(scene::look(parts, |_| true)?);
+    let at = found.unwrap_or(Resolved { ns: NsId::Host, lab: None, node: None });
+    flow.destination = match address(place, &at, &target.to, v6) {
+        Err(ResolveError::Unknown(text)) => {
+            let room = known(&text).ok_or(ResolveError::Unknown(text))?;
+            own(room, v6).ok_or_else(|| ResolveError::NoAddress { text: target.to.clone(), v6 })?
+        }
+        found => found?.to_canonical(),
+    };
+    let mut kernel = Kernel::new(scene);
     let send = |error| TraceError::Send { from: from.to_owned(), error };
     let fd = kernel.open(&namespace).map_err(send)?;
     let sender = Sender::open(std::os::fd::AsFd::as_fd(&*fd), flow.proto, flow.v6()).map_err(send)?;
@@ -103,6 +118,15 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let (probe, notes) = probe(&mut kernel, &found, &sender, WAIT);
     judge(&mut kernel, &mut found, &probe);
     Ok(report(found, probe, notes))
+}
+
+/// An address of a namespace, IPv4 before IPv6.
+fn own(room: &Room, v6: Option<bool>) -> Option<IpAddr> {
+    let all = room.interfaces.iter().flat_map(|interface| &interface.addresses).map(IpNet::addr);
+    let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+    let mut own: Vec<IpAddr> = all.filter(|ip| !ip.is_loopback() && !link_local(ip)).collect();
+    own.sort_by_key(IpAddr::is_ipv6);
+    own.into_iter().find(|ip| v6.is_none_or(|v6| v6 == ip.is_ipv6()))
 }
 
 /// A node that a lab's record knows, and whose namespace is not there.

@@ -61,6 +61,19 @@ impl Passing<'_> {
         packet
     }
 
+    /// A rule's conditions for packets like this one.
+    fn described(&self) -> String {
+        let interface = |word: &str, one: Option<&Interface>| one.map(|one| format!("{word} {} ", one.name));
+        let mut words = interface("iifname", self.input).unwrap_or_default();
+        words += &interface("oifname", self.output).unwrap_or_default();
+        match (self.flow.proto, self.flow.port.filter(|_| !self.answer)) {
+            (Proto::Tcp | Proto::Udp, Some(port)) => words += &format!("{} dport {port} ", self.flow.proto),
+            _ if self.answer => words += "ct state established ",
+            _ => {}
+        }
+        words
+    }
+
     /// Asks the chains of a hook.
     pub(super) fn through(&self, hook: Hook, rules: &Ruleset) -> Passed {
         let mut passed = Passed::default();
@@ -83,7 +96,9 @@ impl Passing<'_> {
     fn certain(&self, end: &End, hook: Hook, rules: &Ruleset, passed: &mut Passed) {
         let own = rules.table(end.place.family, &end.place.table).is_some_and(|table| table.lab().is_some());
         match &end.fate {
-            Fate::Dropped | Fate::Rejected => passed.cause = Some(dropped(self.room, &end.place, &end.fate, own)),
+            Fate::Dropped | Fate::Rejected => {
+                passed.cause = Some(dropped(self.room, &end.place, &end.fate, own, &self.described()));
+            }
             Fate::Translated(nat) => {
                 let text = format!("{} ({})", end.place.words, name(&end.place));
                 self.step(Layer::Nat, text, passed);
@@ -113,18 +128,13 @@ pub(super) fn name(place: &Place) -> String {
     format!("{} {} {}", place.family, place.table, place.chain)
 }
 
-/// A rule that drops, as a cause.
-pub(super) fn dropped(room: &Room, place: &Place, fate: &Fate, own: bool) -> Cause {
+/// A rule that drops, as a cause; `like` are the conditions of a rule that would let the packet through.
+pub(super) fn dropped(room: &Room, place: &Place, fate: &Fate, own: bool, like: &str) -> Cause {
     let does = if *fate == Fate::Rejected { "rejects" } else { "drops" };
     let chain = name(place);
     let Some(handle) = place.rule else {
         let what = format!("the policy of chain {chain} in {} drops it", room.namespace);
-        let mend = if chain == "ip filter FORWARD" || chain == "ip6 filter FORWARD" {
-            // Docker's own chain is made for it, and is not rewritten by Docker
-            inside(room, &format!("nft insert rule {chain} iifname <in> oifname <out> accept"))
-        } else {
-            inside(room, &format!("nft add rule {chain} <match> accept"))
-        };
+        let mend = inside(room, &format!("nft insert rule {chain} {like}accept"));
         return Cause::new(Code::FilterPolicy, &room.namespace, what, Some(mend));
     };
     let code = if own { Code::FilterOwn } else { Code::FilterForeign };

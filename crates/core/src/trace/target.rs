@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use super::Proto;
 
+/// How names begin that a scene gives to namespaces without a name of their own.
+const SCENE_NAMES: [&str; 5] = ["docker:", "podman:", "container:", "pid:", "net:"];
+
 /// Where a packet is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -40,7 +43,10 @@ impl FromStr for Target {
             let (address, port) = inner.split_once(']').ok_or_else(|| no("a bracket is not closed"))?;
             (address, port.strip_prefix(':'))
         } else {
-            rest.split_once(':').map_or((rest, None), |(to, port)| (to, Some(port)))
+            // some namespaces have a colon in the name that a scene gives them
+            let named = SCENE_NAMES.iter().find(|prefix| rest.starts_with(**prefix)).map_or(0, |prefix| prefix.len());
+            let colon = rest.get(named..).and_then(|tail| tail.find(':')).map(|at| named + at);
+            colon.map_or((rest, None), |at| (&rest[..at], rest.get(at + 1..)))
         };
         let port = match port.map(str::parse::<u16>) {
             None => None,
@@ -74,6 +80,8 @@ mod tests {
         assert_eq!(read("10.0.0.1:53/udp"), ok("10.0.0.1", Proto::Udp, Some(53)));
         assert_eq!(read("fd00::1"), ok("fd00::1", Proto::Icmp, None));
         assert_eq!(read("[fd00::1]:443"), ok("fd00::1", Proto::Tcp, Some(443)));
+        assert_eq!(read("docker:0a1b2c3d4e5f"), ok("docker:0a1b2c3d4e5f", Proto::Icmp, None));
+        assert_eq!(read("pid:1234:80"), ok("pid:1234", Proto::Tcp, Some(80)));
         assert_eq!(read("web/icmp"), ok("web", Proto::Icmp, None));
         for wrong in
             ["", ":80", "web:", "web:0", "web:x", "web:80/sctp", "web/tcp", "web:1/icmp", "[fd00::1", "web:70000"]

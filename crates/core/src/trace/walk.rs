@@ -53,7 +53,7 @@ struct Changed {
     before: Flow,
     after: Flow,
     /// The rule that did it, if it is somebody else's than a lab's.
-    foreign: Option<String>,
+    foreign: Option<Place>,
     /// The destination changed.
     destination: bool,
 }
@@ -209,6 +209,11 @@ impl Walk<'_> {
             Some(choice) if here.flow.destination == before => choice,
             _ => self.route(room, here)?,
         };
+        if choice.kind == "broadcast" || choice.kind == "multicast" {
+            let what =
+                format!("{} is a {} address: a packet to many is not followed", here.flow.destination, choice.kind);
+            return Err(Cause::new(Code::Unexplained, &room.namespace, what, None));
+        }
         let local = choice.kind == "local" || has(room, here.flow.destination);
         let output = choice.dev.as_deref().and_then(|name| room.interface(name));
         if local {
@@ -289,7 +294,7 @@ impl Walk<'_> {
             }
             let after = here.flow;
             self.step(&room.namespace, Layer::Nat, format!("{before} becomes {after}"));
-            let foreign = (!own).then(|| describe(&place));
+            let foreign = (!own).then_some(place);
             let namespace = room.namespace.clone();
             self.changed.push(Changed { namespace, before, after, foreign, destination: !nat.source });
         }
@@ -460,8 +465,9 @@ impl Walk<'_> {
         if let Some(rule) =
             forward.foreign.as_ref().filter(|_| self.owned(forward.before.destination, &forward.namespace))
         {
-            let what = format!("{rule} in {} turns it to {}", forward.namespace, forward.after.destination);
-            return Cause::new(Code::NatForeign, &forward.namespace, what, None);
+            let to = forward.after.destination;
+            let what = format!("{} in {} turns it to {to}", describe(rule), forward.namespace);
+            return Cause::new(Code::NatForeign, &forward.namespace, what, self.without(rule, &forward.namespace));
         }
         let what = format!(
             "{} in {} is forwarded to {}, where it ends: {}",
@@ -486,13 +492,19 @@ impl Walk<'_> {
         if there || !self.owned(destination, &forward.namespace) {
             return None;
         }
-        let rule = forward.foreign.clone().unwrap_or_default();
-        let what = format!("{rule} in {} turns it to {arrived}, though it was on its way elsewhere", forward.namespace);
-        let mend = self.scene.namespaces.iter().find(|room| room.namespace == forward.namespace).map(|room| {
-            inside(room, "nft -a list ruleset")
-                .replace("nft -a list ruleset", "nft replace rule … (add `fib daddr type local` to it)")
-        });
-        Some(Cause::new(Code::NatForeign, &forward.namespace, what, mend))
+        let rule = forward.foreign.as_ref()?;
+        let what = format!(
+            "{} in {} turns it to {arrived}, though it was on its way elsewhere",
+            describe(rule),
+            forward.namespace
+        );
+        Some(Cause::new(Code::NatForeign, &forward.namespace, what, self.without(rule, &forward.namespace)))
+    }
+
+    /// The command that takes a rule away.
+    fn without(&self, rule: &Place, namespace: &str) -> Option<String> {
+        let (room, handle) = (room(&self.scene, namespace)?, rule.rule?);
+        Some(inside(room, &format!("nft delete rule {} handle {handle}", name(rule))))
     }
 
     /// What befalls the answer, said as that.
@@ -564,5 +576,5 @@ impl OpErrorOf {
 
 /// For `judge`: a rule that was seen to drop.
 pub(super) fn seen_to_drop(room: &Room, place: &Place, own: bool) -> Cause {
-    dropped(room, place, &Fate::Dropped, own)
+    dropped(room, place, &Fate::Dropped, own, "<match> ")
 }

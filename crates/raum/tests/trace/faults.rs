@@ -234,3 +234,12 @@ pub fn no_tap_is_left() {
         assert_eq!(left.map(|table| &table.name), None, "left in {name}");
     }
 }
+
+/// Binds a namespace over another file, too.
+pub fn bind(name: &str, path: &str) {
+    use std::os::fd::AsRawFd;
+    let (fd, path) = (open(name), std::path::Path::new(path));
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    std::fs::File::create(path).expect("a file");
+    rustix::mount::mount_bind(format!("/proc/self/fd/{}", fd.as_raw_fd()), path).expect("a mount");
+}

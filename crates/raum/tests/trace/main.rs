@@ -308,3 +308,39 @@ fn if_br_netfilter() -> &'static [bool] {
     // a kernel without it never shows bridged packets to the IP rules
     if std::path::Path::new("/proc/sys/net/bridge").exists() { BOTH } else { &[] }
 }
+
+#[test]
+fn namespaces_of_others_are_traced_by_the_name_that_a_scene_gives_them() {
+    sandbox::run(|| {
+        up(STREET);
+        bind("street-server", "/run/docker/netns/0a1b2c3d4e5f");
+        unname("street-server");
+        for (from, to) in [("laptop", "docker:0a1b2c3d4e5f"), ("docker:0a1b2c3d4e5f", "203.0.113.2")] {
+            let target =
+                raum_core::trace::Target { to: to.to_owned(), proto: raum_core::trace::Proto::Icmp, port: None };
+            let report = run(&Place::default(), from, &target, Some(false)).expect("a trace");
+            assert!(report.delivered, "{report:#?}");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_followed_is_said() {
+    sandbox::run(|| {
+        up(STREET);
+        for (to, v6, says) in [
+            ("192.168.1.255", false, "a packet to many"),
+            ("224.0.0.1", false, "a packet to many"),
+            ("198.51.100.1", false, "no route to"),
+            ("::ffff:203.0.113.1", true, ""),
+        ] {
+            let target =
+                raum_core::trace::Target { to: to.to_owned(), proto: raum_core::trace::Proto::Icmp, port: None };
+            let report = run(&Place::default(), "laptop", &target, Some(v6)).expect("a trace");
+            let what = report.trace.cause.map(|cause| cause.what).unwrap_or_default();
+            assert!(what.contains(says), "{to}: {what}");
+        }
+        assert!(run(&Place::default(), "nobody", &"server".parse().expect("a target"), None).is_err());
+        no_tap_is_left();
+    });
+}
