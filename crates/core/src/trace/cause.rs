@@ -109,34 +109,85 @@ impl Cause {
     }
 }
 
+/// Where only the user can know.
+const BLANKS: [&str; 8] =
+    ["<gateway>", "<address>", "<length>", "<port>", "<bridge>", "<match>", "<out>", "<namespace>"];
+
+/// Nothing that a shell or nft would take for more than a word? Names are other people's.
+fn is_plain(text: &str) -> bool {
+    let text = BLANKS.iter().fold(text.to_owned(), |text, blank| text.replace(blank, ""));
+    text.chars().all(|c| c.is_ascii_alphanumeric() || "._:/@%+,=-".contains(c))
+}
+
+/// A word for a shell.
+fn word(text: &str) -> String {
+    if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn words(text: &str) -> String {
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// `ip` inside a namespace.
 #[must_use]
 pub fn ip(room: &Room, rest: &str) -> String {
+    let rest = words(rest);
     if room.owner == Owner::Host {
         return format!("ip {rest}");
     }
-    match room.paths.iter().find_map(|path| path.strip_prefix("/run/netns/")) {
-        Some(name) if !name.contains('/') => format!("ip -n {name} {rest}"),
-        _ => format!("{} ip {rest}", enter(room)),
+    match named(room) {
+        Some(name) => format!("ip -n {} {rest}", word(name)),
+        None => format!("{} ip {rest}", enter(room)),
     }
 }
 
 /// Any other command inside a namespace.
 #[must_use]
 pub fn inside(room: &Room, command: &str) -> String {
+    let command = words(command);
     if room.owner == Owner::Host {
-        return command.to_owned();
+        return command;
     }
-    match room.paths.iter().find_map(|path| path.strip_prefix("/run/netns/")) {
-        Some(name) if !name.contains('/') => format!("ip netns exec {name} {command}"),
-        _ => format!("{} {command}", enter(room)),
+    match named(room) {
+        Some(name) => format!("ip netns exec {} {command}", word(name)),
+        None => format!("{} {command}", enter(room)),
     }
+}
+
+/// `nft` inside a namespace; None if a name in it would be more than a name for nft, which reads its arguments as one text.
+#[must_use]
+pub fn nft(room: &Room, rest: &str) -> Option<String> {
+    rest.split(' ').all(is_plain).then(|| inside(room, &format!("nft {rest}")))
+}
+
+fn named(room: &Room) -> Option<&str> {
+    let name = room.paths.iter().find_map(|path| path.strip_prefix("/run/netns/"))?;
+    (!name.contains('/')).then_some(name)
 }
 
 fn enter(room: &Room) -> String {
     match (room.paths.first(), room.processes.first()) {
-        (Some(path), _) => format!("nsenter --net={path}"),
+        (Some(path), _) => format!("nsenter {}", word(&format!("--net={path}"))),
         (None, Some(process)) => format!("nsenter --net --target {}", process.pid),
         (None, None) => "nsenter --net=<namespace>".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_peoples_names_are_words_and_nothing_else() {
+        let mut room = Room::new("x".to_owned(), 1, Owner::Named);
+        room.paths = vec!["/run/netns/a;b".to_owned()];
+        assert_eq!(ip(&room, "link set $(reboot) up"), "ip -n 'a;b' link set '$(reboot)' up");
+        assert_eq!(ip(&room, "link set it's up"), "ip -n 'a;b' link set 'it'\\''s' up");
+        assert_eq!(ip(&room, "route add default via <gateway>"), "ip -n 'a;b' route add default via <gateway>");
+        assert_eq!(nft(&room, "delete rule ip nat x;flush handle 3"), None);
+        assert_eq!(
+            nft(&room, "delete rule ip nat x handle 3"),
+            Some("ip netns exec 'a;b' nft delete rule ip nat x handle 3".to_owned())
+        );
     }
 }

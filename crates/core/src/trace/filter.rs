@@ -1,6 +1,6 @@
 //! What rules do to a packet at one hook.
 
-use super::cause::{Cause, Code, inside};
+use super::cause::{Cause, Code, nft};
 use super::{Flow, Layer, Proto, Step, has};
 use crate::ruleset::packet::{ESTABLISHED, LOCAL, NEW, UNICAST};
 use crate::ruleset::{End, Fate, Hook, Packet, Place, Ruleset};
@@ -125,7 +125,9 @@ impl Passing<'_> {
 
 /// `ip filter FORWARD`
 pub(super) fn name(place: &Place) -> String {
-    format!("{} {} {}", place.family, place.table, place.chain)
+    let name = format!("{} {} {}", place.family, place.table, place.chain);
+    // a name is whatever somebody gave it
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A rule that drops, as a cause; `like` are the conditions of a rule that would let the packet through.
@@ -134,16 +136,16 @@ pub(super) fn dropped(room: &Room, place: &Place, fate: &Fate, own: bool, like: 
     let chain = name(place);
     let Some(handle) = place.rule else {
         let what = format!("the policy of chain {chain} in {} drops it", room.namespace);
-        let mend = inside(room, &format!("nft insert rule {chain} {like}accept"));
-        return Cause::new(Code::FilterPolicy, &room.namespace, what, Some(mend));
+        let mend = nft(room, &format!("insert rule {chain} {like}accept"));
+        return Cause::new(Code::FilterPolicy, &room.namespace, what, mend);
     };
     let code = if own { Code::FilterOwn } else { Code::FilterForeign };
     let what = format!("the rule `{}` of chain {chain} in {} {does} it", place.words, room.namespace);
     // what a lab's file says is changed there
     let mend = if own {
-        "publish or forward the port in the lab file, then `raum up`".to_owned()
+        Some("publish or forward the port in the lab file, then raum up".to_owned())
     } else {
-        inside(room, &format!("nft delete rule {chain} handle {handle}"))
+        nft(room, &format!("delete rule {chain} handle {handle}"))
     };
-    Cause::new(code, &room.namespace, what, Some(mend))
+    Cause::new(code, &room.namespace, what, mend)
 }

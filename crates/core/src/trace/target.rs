@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::Proto;
 
 /// How names begin that a scene gives to namespaces without a name of their own.
-const SCENE_NAMES: [&str; 5] = ["docker:", "podman:", "container:", "pid:", "net:"];
+const SCENE_NAMES: [&str; 6] = ["docker:", "podman:", "container:", "systemd:", "pid:", "net:"];
 
 /// Where a packet is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]

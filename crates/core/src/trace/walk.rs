@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::cause::{Cause, Code, inside, ip};
+use super::cause::{Cause, Code, inside, ip, nft};
 use super::filter::{Passed, Passing, dropped, name};
 use super::neighbour::{Next, next, table};
 use super::wire::{Narrow, Reached, inside_bridge};
@@ -504,7 +504,7 @@ impl Walk<'_> {
     /// The command that takes a rule away.
     fn without(&self, rule: &Place, namespace: &str) -> Option<String> {
         let (room, handle) = (room(&self.scene, namespace)?, rule.rule?);
-        Some(inside(room, &format!("nft delete rule {} handle {handle}", name(rule))))
+        nft(room, &format!("delete rule {} handle {handle}", name(rule)))
     }
 
     /// What befalls the answer, said as that.

@@ -190,11 +190,11 @@ fn through<'s>(at: &At<'s>, port: &'s Interface, input: Option<&'s Interface>) -
 
 /// `bridge link set` inside a namespace.
 pub(super) fn inside_bridge(room: &Room, port: &str, rest: &str) -> String {
-    let command = ip(room, "");
-    let prefix = command.trim_end().strip_suffix("ip").map(str::to_owned);
-    match prefix {
-        Some(prefix) => format!("{prefix}bridge link set dev {port} {rest}"),
-        None => format!("{} link set dev {port} {rest}", command.trim_end().replacen("ip", "bridge", 1)),
+    let all = ip(room, &format!("link set dev {port} {rest}"));
+    // `bridge` is called as `ip` is, and takes `-n` as well
+    match all.strip_prefix("ip ") {
+        Some(rest) => format!("bridge {rest}"),
+        None => all.replacen(" ip ", " bridge ", 1),
     }
 }
 

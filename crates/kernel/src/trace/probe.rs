@@ -15,6 +15,7 @@ use super::events::{self, Event};
 use super::table::{Tap, tap};
 use super::{Kernel, Sender, counters};
 use crate::namespace::in_namespace;
+use crate::scene::harmless;
 use crate::socket::{Protocol, Socket};
 
 /// `NFNLGRP_NFTRACE`.
@@ -122,6 +123,7 @@ fn say(namespace: &str, told: &[Event], packets: &[Seen], tap: &str, rules: &Rul
         let place = (!own_chain).then(|| place(event, rules));
         let own = rules.table(Family::of(event.family), &event.table).is_some_and(|table| table.lab().is_some());
         let chain = if own_chain { event.chain.clone() } else { format!("{} {}", event.table, event.chain) };
+        let chain = harmless(chain.as_bytes());
         let verdict = if event.drops() { "drop" } else { "passed" };
         let sighting =
             Sighting { namespace: namespace.to_owned(), answer, chain, verdict: verdict.to_owned(), place, own };
