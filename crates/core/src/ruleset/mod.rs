@@ -1,7 +1,7 @@
 //! Any nf_tables ruleset, whoever wrote it: what `nft list ruleset` shows, as data.
 //!
 //! [`crate::nft`] is the model of what raum writes; this is the model of what it may meet: tables of Docker, firewalld, ufw,
-//! `iptables-nft`. It holds the kernel's own instructions ([`Expr`]), of which two things are made here: words ([`words`], and
+//! `iptables-nft`. It holds the kernel's own instructions ([`Expr`]), of which two things are made here: words ([`Rule::words`], and
 //! [`translations`] for NAT in plain ones), and an answer to what becomes of a packet ([`Ruleset::fates`]), where "cannot be
 //! known" is an answer, too. Nothing here asks a kernel; the reader is `raum_kernel::ruleset`.
 
