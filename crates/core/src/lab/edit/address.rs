@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::find::{Interface, Slot, interface, interfaces};
+use super::find::{Interface, Slot, all_interfaces, interface, interfaces};
 use super::refer::{self, Before};
 use super::{Force, Refused, Words, expected, one, typed};
 use crate::lab::{Address, At, End, Lab};
@@ -33,13 +33,15 @@ fn is(net: &IpNet, typed: &Address) -> bool {
     net.addr() == typed.ip && typed.prefix_len.is_none_or(|len| len == net.prefix_len())
 }
 
-/// Writes down the addresses that an interface has from its switch's subnets.
-pub(super) fn pin(lab: &mut Lab, slot: Slot) {
-    let owner = match slot {
-        Slot::On(node, _) => lab.nodes[node].name.value.clone(),
-        Slot::Wire(..) => slot.end(lab).to.value.clone(),
-    };
-    let Some(found) = interfaces(lab, owner.as_str()).into_iter().find(|found| found.slot == slot) else { return };
+/// Writes down the addresses that interfaces have from their switches' subnets.
+pub(super) fn pin(lab: &mut Lab, slots: &[Slot]) {
+    let found = all_interfaces(lab).into_values().flatten();
+    for found in found.filter(|found| slots.contains(&found.slot)).collect::<Vec<_>>() {
+        pin_one(lab, &found);
+    }
+}
+
+fn pin_one(lab: &mut Lab, found: &Interface) {
     let switch = lab.switches.iter().find(|switch| switch.name.value == found.far);
     let is_of_subnet = |net: &IpNet| {
         let mut subnets = switch.into_iter().flat_map(|switch| &switch.subnets);
@@ -47,10 +49,10 @@ pub(super) fn pin(lab: &mut Lab, slot: Slot) {
     };
     let written =
         |net: &IpNet| Address { ip: net.addr(), prefix_len: Some(net.prefix_len()).filter(|_| !is_of_subnet(net)) };
-    let own = &slot.end(lab).addresses;
+    let own = &found.slot.end(lab).addresses;
     let chosen = found.addresses.iter().filter(|net| !own.iter().any(|own| own.ip == net.addr()));
     let chosen: Vec<Address> = chosen.map(written).collect();
-    let end = slot.end_mut(lab);
+    let end = found.slot.end_mut(lab);
     let span = end.to.span.clone();
     end.addresses.extend(chosen.into_iter().map(|address| At::new(address, span.clone())));
 }
@@ -61,7 +63,7 @@ pub(super) fn add(lab: &mut Lab, typed: &Words) -> Refused<()> {
     let new: Vec<At<Address>> = new.collect();
     if !new.is_empty() {
         // else the first one that is written would take the place of the chosen one
-        pin(lab, found.slot);
+        pin_one(lab, &found);
         found.slot.end_mut(lab).addresses.extend(new);
     }
     Ok(())
@@ -70,7 +72,7 @@ pub(super) fn add(lab: &mut Lab, typed: &Words) -> Refused<()> {
 pub(super) fn del(lab: &mut Lab, typed: &Words, force: Force) -> Refused<()> {
     let (found, addresses) = words(lab, typed)?;
     let before = Before::of(lab);
-    pin(lab, found.slot);
+    pin_one(lab, &found);
     for address in &addresses {
         if !found.addresses.iter().any(|net| is(net, address)) {
             let all: Vec<String> = found.addresses.iter().map(ToString::to_string).collect();

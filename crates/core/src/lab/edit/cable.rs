@@ -186,9 +186,25 @@ pub(super) fn attach(lab: &mut Lab, words: &Words) -> Refused<()> {
             .label("for one only")
             .help("leave it out, or attach the namespaces one by one"));
     }
+    let there = find::all_interfaces(lab);
+    let mut new = Vec::new();
     for node in nodes {
-        attach_one(lab, End { addresses: typed_addresses.clone(), ..node }, &switch)?;
+        let node = End { addresses: typed_addresses.clone(), ..node };
+        if is_new(lab, &node, &switch, there.get(&node.to.value).map_or(&[], Vec::as_slice))? {
+            new.push(node);
+        }
     }
+    let owners: Vec<NodeName> = new.iter().map(|node| node.to.value.clone()).collect();
+    find::pin_all(lab, &owners);
+    let mut slots = Vec::new();
+    for node in new {
+        let index = find::namespace(lab, &node.to)?;
+        lab.nodes[index].on.push(End { to: switch.clone(), ..node });
+        slots.push(Slot::On(index, lab.nodes[index].on.len() - 1));
+    }
+    // the new ones get their names and addresses as well
+    find::pin_all(lab, &owners);
+    super::address::pin(lab, &slots);
     Ok(())
 }
 
@@ -205,7 +221,8 @@ fn switch(lab: &Lab, word: &Words, node: &Words) -> Refused<At<NodeName>> {
     Ok(name)
 }
 
-fn attach_one(lab: &mut Lab, node: End, switch: &At<NodeName>) -> Refused<()> {
+/// Is the namespace to get an interface on the switch? Not if it has the one that is typed.
+fn is_new(lab: &Lab, node: &End, switch: &At<NodeName>, own: &[Interface]) -> Refused<bool> {
     let owner = node.to.clone();
     if owner.is_host() {
         return one(Problem::new("the host is not attached to a switch", owner.span).label("the machine itself").help(
@@ -213,12 +230,12 @@ fn attach_one(lab: &mut Lab, node: End, switch: &At<NodeName>) -> Refused<()> {
         ));
     }
     find::namespace(lab, &owner)?;
-    let on = |own: &Interface| own.far == switch.value && matches!(own.slot, Slot::On(..)) && means(&node, own);
-    let there: Vec<Interface> = interfaces(lab, owner.as_str()).into_iter().filter(on).collect();
-    if there.iter().any(|own| has_all(&node, own)) {
-        return Ok(());
+    let on = |own: &Interface| own.far == switch.value && matches!(own.slot, Slot::On(..)) && means(node, own);
+    let mut there = own.iter().filter(|own| on(own)).peekable();
+    if there.clone().any(|own| has_all(node, own)) {
+        return Ok(false);
     }
-    if let Some(own) = there.first() {
+    if let Some(own) = there.peek() {
         let problem =
             Problem::new(format!("`{}` is on `{}` already, by {}", owner.value, switch.value, own.name), owner.span)
                 .label("with other addresses")
@@ -228,13 +245,7 @@ fn attach_one(lab: &mut Lab, node: End, switch: &At<NodeName>) -> Refused<()> {
                 ));
         return one(related(problem, &own.slot.end(lab).to.span, "this one"));
     }
-    pin(lab, &owner);
-    let index = find::namespace(lab, &owner)?;
-    lab.nodes[index].on.push(End { to: switch.clone(), ..node });
-    pin(lab, &owner);
-    let slot = Slot::On(index, lab.nodes[index].on.len() - 1);
-    super::address::pin(lab, slot);
-    Ok(())
+    Ok(true)
 }
 
 pub(super) fn detach(lab: &mut Lab, words: &Words, force: Force) -> Refused<()> {

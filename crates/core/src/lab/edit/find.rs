@@ -1,5 +1,7 @@
 //! What a typed name means in a lab: namespaces, switches, interfaces; and what to say if it means nothing.
 
+use std::collections::{BTreeMap, HashMap};
+
 use ipnet::IpNet;
 
 use super::{Refused, one};
@@ -216,13 +218,40 @@ pub(super) fn on_switch(lab: &Lab, gateway: &At<NodeName>, switch: &At<NodeName>
         .help(format!("{first}, then {then}")))
 }
 
+/// The interfaces of every node, as [`interfaces`]: for steps that concern many at once.
+pub(super) fn all_interfaces(lab: &Lab) -> BTreeMap<NodeName, Vec<Interface>> {
+    let mut slots: HashMap<*const End, Slot> = HashMap::new();
+    for (node, has) in lab.nodes.iter().enumerate() {
+        slots.extend(has.on.iter().enumerate().map(|(on, end)| (std::ptr::from_ref(end), Slot::On(node, on))));
+    }
+    for (link, has) in lab.links.iter().enumerate() {
+        slots.extend(has.ends.iter().enumerate().map(|(at, end)| (std::ptr::from_ref(end), Slot::Wire(link, at))));
+    }
+    let mut wiring = Wiring::of(lab);
+    addresses::assign(&mut wiring);
+    let mut all: BTreeMap<NodeName, Vec<Interface>> = BTreeMap::new();
+    for (side, far) in wiring.sides().filter(|(side, _)| matches!(side.owner, Holder::Node(_))) {
+        let slot = side.end.and_then(|end| slots.get(&std::ptr::from_ref(end)).copied());
+        let names = (NodeName::new(owner(lab, side.owner)), NodeName::new(owner(lab, far.owner)));
+        if let (Some(slot), (Ok(own), Ok(far))) = (slot, names) {
+            let (name, addresses) = (side.name.clone(), side.addresses.clone());
+            all.entry(own).or_default().push(Interface { slot, name, addresses, far });
+        }
+    }
+    all
+}
+
 /// Writes down the names of a node's interfaces, so that they stay as they are when ends come or go.
 pub(super) fn pin(lab: &mut Lab, owner: &NodeName) {
+    pin_all(lab, std::slice::from_ref(owner));
+}
+
+/// As [`pin`], for many nodes.
+pub(super) fn pin_all(lab: &mut Lab, owners: &[NodeName]) {
+    let mut all = all_interfaces(lab);
     // what the host's ends are called follows from the other end, not from the order of the file
-    if owner.is_host() || is_switch(lab, owner) {
-        return;
-    }
-    for found in interfaces(lab, owner.as_str()) {
+    for found in owners.iter().filter(|owner| !owner.is_host()).flat_map(|owner| all.remove(owner).unwrap_or_default())
+    {
         let end = found.slot.end_mut(lab);
         let span = end.to.span.clone();
         end.interface.get_or_insert_with(|| At::new(found.name, span));

@@ -1,6 +1,8 @@
 //! Namespaces come and go.
 
-use super::find::{interfaces, is_switch, namespace, pin};
+use std::collections::BTreeSet;
+
+use super::find::{all_interfaces, is_switch, namespace, pin_all};
 use super::refer::{self, Before};
 use super::{Force, Refused, Words, expected, one, typed};
 use crate::lab::{At, Lab, Node};
@@ -45,13 +47,16 @@ pub(super) fn add(lab: &mut Lab, words: &Words) -> Refused<()> {
 /// Their links go with them, as the kernel has it.
 pub(super) fn del(lab: &mut Lab, words: &Words, force: Force) -> Refused<()> {
     let before = Before::of(lab);
-    for name in names(words)? {
-        let index = namespace(lab, &name)?;
-        for neighbour in interfaces(lab, name.as_str()) {
-            pin(lab, &neighbour.far);
-        }
-        lab.nodes.remove(index);
-        lab.links.retain(|link| link.ends.iter().all(|end| end.to != name));
+    let names = names(words)?;
+    for name in &names {
+        namespace(lab, name)?;
     }
+    let going: BTreeSet<&NodeName> = names.iter().map(|name| &name.value).collect();
+    let all = all_interfaces(lab);
+    let ends = going.iter().filter_map(|name| all.get(*name)).flatten();
+    let neighbours: BTreeSet<NodeName> = ends.map(|end| end.far.clone()).collect();
+    pin_all(lab, &neighbours.into_iter().collect::<Vec<_>>());
+    lab.nodes.retain(|node| !going.contains(&node.name.value));
+    lab.links.retain(|link| !link.ends.iter().any(|end| going.contains(&end.to.value)));
     refer::settle(lab, &before, words, force)
 }

@@ -4,6 +4,7 @@ use super::refer::{self, Before};
 use super::{Force, Refused, SwitchOptions, Words, expected, find, name, one, typed};
 use crate::lab::parse::form::Subnet;
 use crate::lab::{At, Lab, Nat, Switch};
+use crate::name::NodeName;
 use crate::problem::Problem;
 
 /// One that is there must be the same.
@@ -85,12 +86,9 @@ pub(super) fn del(lab: &mut Lab, words: &Words, force: Force) -> Refused<()> {
     for word in words.split() {
         let name = name(&word, "the name of a switch")?;
         let index = find::switch(lab, &name)?;
-        for node in 0..lab.nodes.len() {
-            if lab.nodes[node].on.iter().any(|end| end.to == name) {
-                let owner = lab.nodes[node].name.value.clone();
-                find::pin(lab, &owner);
-            }
-        }
+        let on = lab.nodes.iter().filter(|node| node.on.iter().any(|end| end.to == name));
+        let owners: Vec<NodeName> = on.map(|node| node.name.value.clone()).collect();
+        find::pin_all(lab, &owners);
         lab.switches.remove(index);
     }
     refer::settle(lab, &before, words, force)
