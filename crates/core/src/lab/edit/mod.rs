@@ -23,7 +23,7 @@ mod tests;
 pub use line::{LINE_AT, Line, Words};
 
 use super::parse::typed;
-use super::{At, Lab, Node};
+use super::{At, FILE_MAX, Lab, Node};
 use crate::name::{LabName, NodeName};
 use crate::problem::Problem;
 
@@ -130,6 +130,12 @@ impl Edit {
         let mut edited = lab.clone();
         self.edit(&mut edited)?;
         without_idle_host(&mut edited);
+        if edited.to_string().len() > FILE_MAX {
+            // it could not be read again
+            return one(Problem::new(format!("lab `{}` becomes too big", edited.name.value), LINE_AT..LINE_AT)
+                .label(format!("its file would have more than {FILE_MAX} bytes"))
+                .help("write a lab file with ranges, `n[1-10000]`, and bring it up"));
+        }
         *lab = edited;
         Ok(())
     }

@@ -21,6 +21,7 @@ fn names(words: &Words) -> Refused<Vec<At<NodeName>>> {
 
 /// Those that are there stay as they are.
 pub(super) fn add(lab: &mut Lab, words: &Words) -> Refused<()> {
+    let mut there: BTreeSet<NodeName> = lab.nodes.iter().map(|node| node.name.value.clone()).collect();
     for name in names(words)? {
         if name.is_host() {
             return one(Problem::new("`host` is there already", name.span)
@@ -37,7 +38,7 @@ pub(super) fn add(lab: &mut Lab, words: &Words) -> Refused<()> {
                 None => problem,
             });
         }
-        if !lab.nodes.iter().any(|node| node.name == name) {
+        if there.insert(name.value.clone()) {
             lab.nodes.push(Node::new(name));
         }
     }

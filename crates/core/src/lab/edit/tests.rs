@@ -138,6 +138,15 @@ fn sessions() {
 }
 
 #[test]
+fn a_lab_stays_small_enough_to_be_read() {
+    let mut lab = after(&["ns add red"]);
+    let (_, edit) = read("ns add a-rather-long-name-of-a-namespace-of-which-there-are-many-[1-20000]");
+    let problems = edit.apply(&mut lab).unwrap_err();
+    assert!(problems[0].message.contains("too big"), "{problems:?}");
+    assert_eq!(lab.nodes.len(), 1);
+}
+
+#[test]
 fn steps_that_add_can_be_done_twice() {
     let steps = [
         "ns add red blue router n[1-3]",
