@@ -156,3 +156,28 @@ fn a_dry_run_and_a_refusal_leave_nothing() {
         assert_same(&before, &host_side(), "after nothing was done");
     });
 }
+
+/// Killed at any moment, the step can be typed again; the second time it does what was left to do.
+#[test]
+fn a_step_that_was_killed_is_typed_again() {
+    sandbox::run(|| {
+        let before = host_side();
+        for (after, first) in (0..48).step_by(6).zip([true, false].into_iter().cycle()) {
+            if !first {
+                raum("switch add lan 10.1.0.0/24 --gateway host");
+            }
+            let mut child =
+                Command::new(RAUM).args(["ns", "add", "n[1-60]"]).stdout(Stdio::null()).spawn().expect("raum");
+            std::thread::sleep(std::time::Duration::from_millis(after));
+            child.kill().expect("to kill it");
+            child.wait().expect("its end");
+            raum("ns add n[1-60]");
+            assert!(raum("status").contains("as it should be"));
+            raum("ns del n[1-60]");
+            if !first {
+                raum("switch del lan");
+            }
+            assert_same(&before, &host_side(), &format!("killed after {after} ms"));
+        }
+    });
+}
