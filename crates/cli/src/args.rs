@@ -122,6 +122,18 @@ pub enum Command {
         #[arg(long, default_value = "imported")]
         lab: LabName,
     },
+    /// Show what goes through every interface, on the whole screen: rates, drops, errors, who talks most. Keys as in htop.
+    Top {
+        /// Only this namespace.
+        #[arg(value_name = "NAMESPACE")]
+        what: Option<String>,
+        /// Seconds between two looks.
+        #[arg(short = 'd', long, default_value_t = 1.0, value_name = "SECONDS")]
+        interval: f64,
+        /// End after so many looks.
+        #[arg(short = 'n', long, value_name = "N")]
+        count: Option<u64>,
+    },
     /// Run a command inside a namespace, as `ip netns exec` does.
     Exec {
         /// The namespace: `shop-web`, or `web` where only one lab has it.

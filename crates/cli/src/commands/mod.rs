@@ -1,5 +1,6 @@
 //! One file per command; this one is the table of contents.
 
+mod amount;
 mod beside;
 mod check;
 mod clock;
@@ -19,6 +20,7 @@ mod show;
 mod status;
 mod step;
 mod trace;
+mod top;
 mod up;
 mod watch;
 
@@ -37,6 +39,7 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Ls => ls::run(look),
         Command::Show { what, part, all, watch } => show::run(show::Asked { what, part, all, watch_s: watch }, look),
         Command::Watch { what, only } => watch::run(what.as_deref(), &only, look),
+        Command::Top { what, interval, count } => top::run(&top::Asked { what, interval_s: interval, count }, look),
         Command::Graph { what, all, format, output } => {
             graph::run(what.as_deref(), all, graph::How { format, output: output.as_deref() }, look)
         }

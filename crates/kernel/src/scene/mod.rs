@@ -192,6 +192,9 @@ impl Found {
         for (inode, way) in held {
             house.namespaces.entry(inode).or_default().ways.push(way);
         }
+        if let Some(own) = self.vantage.as_ref().ok().and_then(|vantage| vantage.inode()) {
+            house.namespaces.remove(&own);
+        }
         if house.unseen > 0 {
             self.missing.push(Missing {
                 what: match house.unseen {

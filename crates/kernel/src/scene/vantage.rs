@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 
 use raum_core::host::OpError;
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use super::QUESTIONS;
@@ -53,6 +54,11 @@ impl Vantage {
         let done = act(&mut socket);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(socket);
         done
+    }
+
+    /// The fresh namespace's own number on nsfs: nobody wants to see it among the others.
+    pub fn inode(&self) -> Option<u64> {
+        fstat(&self.fd).ok().map(|stat| stat.st_ino)
     }
 
     /// The fresh namespace itself.

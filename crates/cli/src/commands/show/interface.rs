@@ -2,7 +2,8 @@
 
 use raum_core::view::{Counters, Interface, Other, Room};
 
-use super::tables::{aligned, bytes, flow, some, width};
+use super::tables::{aligned, flow, some, width};
+use crate::commands::amount::bytes;
 use crate::output::{BAD, CHANGED, DIM, GOOD, STRONG, paint};
 
 /// A text as it looks, and as it is painted.

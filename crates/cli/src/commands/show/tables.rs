@@ -80,29 +80,9 @@ pub fn some(items: &[String], most: usize) -> String {
     }
 }
 
-/// Bytes as a person reads them: `1.2 MB`.
-#[allow(clippy::cast_precision_loss, reason = "two digits are shown")]
-pub fn bytes(count: u64) -> String {
-    let mut value = count as f64;
-    for unit in ["B", "kB", "MB", "GB", "TB"] {
-        if value < 999.5 || unit == "TB" {
-            let digits = usize::from(unit != "B" && value < 9.95);
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    count.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_have_two_or_three_digits() {
-        let said: Vec<String> = [0, 999, 1000, 9_940, 9_960, 999_400, 1_000_000, u64::MAX].map(bytes).to_vec();
-        assert_eq!(said, ["0 B", "999 B", "1.0 kB", "9.9 kB", "10 kB", "999 kB", "1.0 MB", "18446744 TB"]);
-    }
 
     #[test]
     fn columns_are_as_wide_as_what_is_seen() {

@@ -101,6 +101,9 @@ impl Book {
                 house.namespaces.entry(inode).or_default().ways.push(way);
             }
         }
+        if let Some(own) = self.vantage.as_ref().and_then(Vantage::inode) {
+            house.namespaces.remove(&own);
+        }
         house.namespaces.entry(self.host_inode).or_default();
         let mut new: Vec<(u64, find::Found)> = Vec::new();
         for (inode, found) in house.namespaces {

@@ -1,0 +1,156 @@
+//! `raum top` in a terminal of its own (a pty): what is there is shown, keys are obeyed, and the terminal is given back as it
+//! was, whatever ends it.
+
+#[path = "../../kernel/tests/bare/mod.rs"]
+mod bare;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use raum_kernel::sandbox;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+const RAUM: &str = env!("CARGO_BIN_EXE_raum");
+/// How long anything may take on a busy machine.
+const LONG: Duration = Duration::from_secs(120);
+
+struct Terminal {
+    slave: OwnedFd,
+    keys: File,
+    output: Receiver<Vec<u8>>,
+    seen: String,
+    child: Child,
+}
+
+impl Terminal {
+    fn start(args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
+        grantpt(&master).expect("a pty");
+        unlockpt(&master).expect("a pty");
+        let name = ptsname(&master, Vec::new()).expect("its name");
+        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end");
+        let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&slave, size).expect("a size");
+        let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
+        let child = Command::new(RAUM)
+            .args(args)
+            .env("TERM", "xterm-256color")
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .expect("raum");
+        let keys = File::from(master);
+        let mut reader = keys.try_clone().expect("a descriptor");
+        let (send, output) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                if send.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { slave, keys, output, seen: String::new(), child }
+    }
+
+    fn until(&mut self, text: &str) {
+        let end = Instant::now() + LONG;
+        while !self.seen.contains(text) {
+            match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.seen += &String::from_utf8_lossy(&bytes),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    let end: String = self.seen.chars().rev().take(1000).collect();
+                    panic!("`{text}` does not come, at last: {:?}", end.chars().rev().collect::<String>())
+                }
+            }
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("a key");
+    }
+
+    fn raw(&self) -> bool {
+        !tcgetattr(&self.slave).expect("a terminal").local_modes.contains(LocalModes::ICANON)
+    }
+
+    /// Waits for the end, and for the terminal to be as it was.
+    fn given_back(mut self) -> ExitStatus {
+        let end = Instant::now() + LONG;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("raum") {
+                break status;
+            }
+            assert!(Instant::now() < end, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert!(!self.raw(), "lines are not edited any more");
+        assert!(tcgetattr(&self.slave).expect("a terminal").local_modes.contains(LocalModes::ECHO));
+        // leaves the other screen, shows the cursor
+        self.until("\x1b[?1049l");
+        self.until("\x1b[?25h");
+        status
+    }
+}
+
+#[test]
+fn keys_are_obeyed_and_the_terminal_is_given_back() {
+    sandbox::run(|| {
+        let red = bare::bound("/run/netns/red");
+        bare::bridge(&red, "switch7", 5);
+        let mut terminal = Terminal::start(&["top", "red", "-d", "0.1"]);
+        terminal.until("NAMESPACE");
+        terminal.until("switch7");
+        assert!(terminal.raw());
+        terminal.press("?");
+        // words that were on the screen already are not drawn again
+        terminal.until("invert");
+        terminal.press("x");
+        terminal.press("q");
+        assert_eq!(terminal.given_back().code(), Some(0));
+    });
+}
+
+#[test]
+fn signals_and_ctrl_c_give_the_terminal_back() {
+    sandbox::run(|| {
+        for signal in [Some(Signal::TERM), Some(Signal::HUP), Some(Signal::INT), None] {
+            let mut terminal = Terminal::start(&["top", "-d", "0.1"]);
+            terminal.until("NAMESPACE");
+            match signal {
+                Some(signal) => {
+                    let pid = Pid::from_raw(i32::try_from(terminal.child.id()).expect("a pid")).expect("a pid");
+                    kill_process(pid, signal).expect("a signal");
+                }
+                None => terminal.press("\x03"),
+            }
+            assert_eq!(terminal.given_back().code(), Some(0), "{signal:?}");
+        }
+    });
+}
+
+#[test]
+fn without_a_terminal_there_are_lines_of_json_or_an_error() {
+    sandbox::run(|| {
+        let _red = bare::bound("/run/netns/red");
+        let said = Command::new(RAUM).args(["top", "red", "--json", "-n", "2", "-d", "0.1"]).output().expect("raum");
+        let lines: Vec<serde_json::Value> = String::from_utf8_lossy(&said.stdout)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1]["interfaces"][0]["namespace"], "red");
+        assert_eq!(lines[1]["interfaces"][0]["rates"]["rx_bytes"], 0.0);
+        let said = Command::new(RAUM).arg("top").output().expect("raum");
+        assert_eq!(said.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&said.stderr).contains("needs a terminal"));
+    });
+}
