@@ -1,4 +1,4 @@
-//! docs/walkthrough.md, docs/commands.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
+//! docs/walkthrough.md, docs/commands.md, docs/seeing.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
 //!
 //! Blocks: `yaml NAME` is written to that file; `sh` must succeed; `sh fails` must not; `sh ip` is the exercise by hand, run
 //! where `ip` is installed, in namespaces of its own so that it meets nothing of raum's.
@@ -60,19 +60,22 @@ fn type_in(block: &Block, place: &Path) -> bool {
     output.status.success()
 }
 
-/// Does a page as a reader would; nothing is left in the end.
-fn read_and_type(name: &str) {
+/// Does a page from its first block to its last; nothing is left.
+fn work_through(name: &str, least: usize) {
     let place = Path::new("/run/reader");
     fs::create_dir_all(place).expect("a directory");
     let before = host_side();
     let blocks = page(name);
-    assert!(blocks.iter().filter(|block| block.info.starts_with("sh")).count() >= 10, "the page has lost its commands");
+    let commands = blocks.iter().filter(|block| block.info.starts_with("sh")).count();
+    assert!(commands >= least, "{name} has lost its commands");
     for block in &blocks {
         match block.info.split_once(' ') {
             Some(("yaml", name)) => fs::write(place.join(name), &block.text).expect("a lab file"),
             Some(("sh", "fails")) => assert!(!type_in(block, place), "line {} should fail", block.line),
             Some(("sh", "ip")) => {}
             None if block.info == "sh" => assert!(type_in(block, place), "line {} failed", block.line),
+            // what something looks like
+            None if block.info.is_empty() => {}
             _ => panic!("line {}: nobody runs a block of `{}`", block.line, block.info),
         }
     }
@@ -81,12 +84,17 @@ fn read_and_type(name: &str) {
 
 #[test]
 fn every_block_of_the_walkthrough_works_and_nothing_is_left() {
-    sandbox::run(|| read_and_type("walkthrough.md"));
+    sandbox::run(|| work_through("walkthrough.md", 10));
 }
 
 #[test]
 fn every_block_of_the_commands_works_and_nothing_is_left() {
-    sandbox::run(|| read_and_type("commands.md"));
+    sandbox::run(|| work_through("commands.md", 10));
+}
+
+#[test]
+fn every_block_of_the_page_about_seeing_works_and_nothing_is_left() {
+    sandbox::run(|| work_through("seeing.md", 8));
 }
 
 #[test]
