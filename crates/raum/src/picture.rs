@@ -27,7 +27,7 @@ pub fn of_lab(lab: &Lab) -> Result<Picture, Error> {
 /// # Errors
 /// [`Error::Observe`]
 pub fn of_running(lab: &LabName) -> Result<Picture, Error> {
-    let in_it = |room: &Room| room.owner == Owner::Host || room.lab.as_ref() == Some(lab);
+    let in_it = |room: &Room| room.owner == Owner::Host || room.is_of(lab);
     let scene = raum_kernel::scene::look(SHOWN, in_it)?;
     Ok(of_scene(&scene, Which::Lab(lab)))
 }
