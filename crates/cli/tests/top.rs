@@ -19,7 +19,7 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 /// How long anything may take on a busy machine.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
 
 struct Terminal {
     slave: OwnedFd,
