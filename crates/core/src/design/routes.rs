@@ -106,6 +106,10 @@ fn written(wiring: &Wiring<'_>, place: Place<'_>, spec: &RouteSpec) -> Vec<Route
 fn to_gateway(wiring: &Wiring<'_>, node: &Node, v6: bool) -> Option<Route> {
     let place = Place::of(&node.name);
     if let Some(gateway) = node.gateways.iter().find(|g| g.is_ipv6() == v6) {
+        // `gateway: none`
+        if gateway.is_unspecified() {
+            return None;
+        }
         let dev = on_link(wiring, place, gateway.value)?;
         return Some(Route::unicast(default_route(v6), Some(gateway.value), dev.clone()));
     }

@@ -1,6 +1,6 @@
 //! Nodes: routes, gateways, forwarding, and what of a namespace cannot be said.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -61,25 +61,23 @@ fn is_attached(maker: &Maker<'_>, place: &Place) -> bool {
 fn routes(maker: &mut Maker<'_>, net: &Net, gateways: &[Option<Gateway>], room: usize) {
     let interfaces = in_order(maker, net, room);
     let there = &maker.rooms[room];
+    // what follows from a switch's gateway, and what has to be written
+    let (mut implied, mut written, mut none) = (Vec::new(), Vec::new(), Vec::new());
     for v6 in [false, true] {
+        if maker.is_host(room) {
+            break;
+        }
         let automatic = automatic(net, gateways, room, &interfaces, v6);
         let defaults: Vec<&RouteEntry> =
             made(there).filter(|route| is_default(route, v6) && is_ours(route, &interfaces)).collect();
         match (automatic, defaults.as_slice()) {
-            _ if maker.is_host(room) => {}
             (None, []) => {}
-            (Some((via, dev)), [one]) if one.via == Some(via) && one.dev.as_deref() == Some(dev) && is_plain(one) => {}
-            (_, [one])
-                if is_plain(one) && one.via.is_some_and(|via| on_link(&interfaces, via) == one.dev.as_deref()) =>
-            {
-                if let (Some(node), Some(via)) = (maker.node(room), one.via) {
-                    node.gateways.push(At::nowhere(via));
-                }
+            (Some((via, dev)), [one]) if one.via == Some(via) && one.dev.as_deref() == Some(dev) && is_plain(one) => {
+                implied.push(via);
             }
+            (_, [one]) if is_plain(one) && is_found(one, &interfaces) => written.extend(one.via),
             (Some((via, _)), []) => {
-                let family = if v6 { "IPv6" } else { "IPv4" };
-                let text = format!("has no {family} default route; here it has one by its switch's gateway {via}");
-                maker.note(&*there.namespace, text);
+                none.push(if via.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() });
             }
             (_, several) => {
                 let specs: Vec<RouteSpec> = several.iter().filter_map(|route| spec(route, &interfaces)).collect();
@@ -88,6 +86,15 @@ fn routes(maker: &mut Maker<'_>, net: &Net, gateways: &[Option<Gateway>], room: 
                 }
             }
         }
+    }
+    // `none` is of both families, but for those that are written
+    if none.is_empty() {
+        implied.clear();
+    }
+    if !maker.is_host(room)
+        && let Some(node) = maker.node(room)
+    {
+        node.gateways.extend(implied.into_iter().chain(written).chain(none).map(At::nowhere));
     }
     let others = made(there).filter(|route| route.to.prefix_len() > 0 || route.kind != "unicast");
     for route in others {
@@ -137,6 +144,11 @@ fn is_plain(route: &RouteEntry) -> bool {
         && (route.metric == Route::usual_metric(route.to) || route.metric == 0)
 }
 
+/// Does raum find its interface by its next hop?
+fn is_found(route: &RouteEntry, interfaces: &[&Interface]) -> bool {
+    route.via.is_some_and(|via| on_link(interfaces, via) == route.dev.as_deref())
+}
+
 /// By an interface that the lab has, or by none.
 fn is_ours(route: &RouteEntry, interfaces: &[&Interface]) -> bool {
     match &route.dev {
@@ -165,8 +177,8 @@ fn spec(route: &RouteEntry, interfaces: &[&Interface]) -> Option<RouteSpec> {
         return None;
     }
     let metric = (route.metric != Route::usual_metric(route.to) && route.metric != 0).then_some(route.metric);
-    let is_found = route.via.is_some_and(|via| on_link(interfaces, via) == route.dev.as_deref());
-    let dev = route.dev.as_deref().filter(|_| unicast && !is_found).and_then(|dev| IfName::new(dev).ok());
+    let dev =
+        route.dev.as_deref().filter(|_| unicast && !is_found(route, interfaces)).and_then(|dev| IfName::new(dev).ok());
     // `default` by an interface alone is of each family that the interface has: better its prefix
     let to = (route.to.prefix_len() > 0 || route.via.is_none()).then_some(route.to);
     Some(RouteSpec { to, kind, via: route.via.filter(|_| unicast), dev, metric })

@@ -140,7 +140,8 @@ pub struct Node {
     pub name: At<NodeName>,
     /// `on:`, in the order of the file. These come before [`Lab::links`] when interfaces are numbered.
     pub on: Vec<End>,
-    /// `gateway:`, one per family at most; overrides what the switch says.
+    /// `gateway:`, one per family at most; overrides what the switch says. The unspecified address of a family (`none` in
+    /// the file) is: no default route.
     pub gateways: Vec<At<IpAddr>>,
     /// `routes:`.
     pub routes: Vec<At<RouteSpec>>,

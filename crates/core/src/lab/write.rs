@@ -53,7 +53,9 @@ fn write_switch(f: &mut fmt::Formatter<'_>, switch: &Switch) -> fmt::Result {
 fn write_node(f: &mut fmt::Formatter<'_>, node: &Node) -> fmt::Result {
     writeln!(f, "  {}:", text(node.name.as_str()))?;
     write_few(f, "on", node.on.iter().map(|at| end(at, "switch")))?;
-    write_few(f, "gateway", node.gateways.iter().map(|at| text(&at.to_string())))?;
+    let none = node.gateways.iter().any(|at| at.is_unspecified()).then(|| "none".to_owned());
+    let gateways = node.gateways.iter().filter(|at| !at.is_unspecified()).map(|at| text(&at.to_string()));
+    write_few(f, "gateway", gateways.chain(none))?;
     write_few(f, "routes", node.routes.iter().map(|at| text(&at.to_string())))?;
     write_key(f, "forwarding", node.forwarding.as_ref().map(|at| at.to_string()))?;
     write_key(f, "nat", node.nat.as_ref().map(nat))?;

@@ -22,7 +22,9 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     }
     for node in &scene.lab.nodes {
         for (index, gateway) in node.gateways.iter().enumerate() {
-            problems.extend(next_hop(scene, node, "gateway", gateway.value, None, &gateway.span));
+            if !gateway.is_unspecified() {
+                problems.extend(next_hop(scene, node, "gateway", gateway.value, None, &gateway.span));
+            }
             if let Some(first) = node.gateways[..index].iter().find(|g| g.is_ipv6() == gateway.is_ipv6()) {
                 let family = family(gateway.is_ipv6());
                 problems.push(
@@ -271,7 +273,7 @@ fn routes(scene: &Scene<'_>, node: &Node, problems: &mut Vec<Problem>) {
     let name = node.name.as_str();
     let place = Place::of(&node.name);
     let mut seen: BTreeMap<(IpNet, u32), Range<usize>> = BTreeMap::new();
-    for gateway in &node.gateways {
+    for gateway in node.gateways.iter().filter(|gateway| !gateway.is_unspecified()) {
         let to = crate::design::routes::default_route(gateway.is_ipv6());
         seen.insert((to, Route::usual_metric(to)), gateway.span.clone());
     }

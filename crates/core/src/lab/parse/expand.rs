@@ -1,11 +1,11 @@
 //! From the file as written to the lab: ranges expanded, names unique, `host` in its place.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
-use super::form::{LinkEnd, Names, OnEnd, RawEnd};
+use super::form::{Gateway, LinkEnd, Names, OnEnd, RawEnd};
 use super::read::{Either, Reader};
 use super::tree::PROBLEMS_MAX;
 use crate::lab::range::NODES_MAX;
@@ -50,6 +50,20 @@ struct Room<'r> {
     things: u64,
     /// Name, what it is, where.
     names: HashMap<NodeName, (&'static str, Range<usize>)>,
+}
+
+/// Those that are written; then, for `none`, the unspecified address of each family that none of them is of.
+fn gateways(written: &[At<Gateway>]) -> Vec<At<IpAddr>> {
+    let mut found: Vec<At<IpAddr>> =
+        written.iter().filter_map(|at| at.value.0.map(|ip| At::new(ip, at.span.clone()))).collect();
+    if let Some(none) = written.iter().find(|at| at.value.0.is_none()) {
+        for any in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+            if found.iter().all(|known| known.is_ipv6() != any.is_ipv6()) {
+                found.push(At::new(any, none.span.clone()));
+            }
+        }
+    }
+    found
 }
 
 impl Room<'_> {
@@ -180,7 +194,7 @@ impl Room<'_> {
                 self.host(&file);
             }
             let on: Vec<RawEnd> = file.on.clone().unwrap_or_default().into_iter().filter_map(on_end).collect();
-            let gateways: Vec<_> = file.gateway.iter().flatten().map(|at| At::new(at.0, at.span.clone())).collect();
+            let gateways = gateways(file.gateway.as_deref().unwrap_or_default());
             let routes = file.routes.unwrap_or_default();
             let publish = file.publish.unwrap_or_default();
             let forward = file.forward.unwrap_or_default();

@@ -76,6 +76,7 @@ mapping! {
         /// The switches it is on. Each gives it an interface.
         "on" on: Vec<Either<OnEnd, OnFile>>,
         /// Address of the default route's next hop, at most one of IPv4 and one of IPv6; overrides the switch's.
+        /// `none`: no default route, or none but by the address beside it.
         "gateway" gateway: Vec<At<Gateway>>,
         /// Further routes, in the words of `ip route`.
         "routes" routes: Vec<At<RouteSpec>>,

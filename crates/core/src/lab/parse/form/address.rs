@@ -158,19 +158,22 @@ impl Form for Subnet {
     }
 }
 
-/// The next hop of the default route.
+/// The next hop of the default route; none for `none`: no default route of the families that no other one is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lab) struct Gateway(pub IpAddr);
+pub(in crate::lab) struct Gateway(pub Option<IpAddr>);
 
 impl Form for Gateway {
     const DEF: &'static str = "gateway";
     const WHAT: &'static str = "the address of a gateway";
-    const HELP: &'static str = "the gateway of a namespace is an address like 10.0.0.1 or fd00::1; who routes for a whole \
-                                switch is said by the switch's `gateway`";
-    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)$";
-    const EXAMPLES: &'static [&'static str] = &["10.0.0.1", "fd00::1"];
+    const HELP: &'static str = "the gateway of a namespace is an address like 10.0.0.1 or fd00::1, or `none`; who routes for \
+                                a whole switch is said by the switch's `gateway`";
+    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*|none)$";
+    const EXAMPLES: &'static [&'static str] = &["10.0.0.1", "fd00::1", "none"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        if text.text == "none" {
+            return Some(Gateway(None));
+        }
         if crate::name::NodeName::new(text.text).is_ok() && !text.text.bytes().all(|b| b.is_ascii_digit()) {
             reader.report(
                 text.problem(format!("the gateway of a namespace is an address, not the name `{}`", text.text))
@@ -179,7 +182,16 @@ impl Form for Gateway {
             );
             return None;
         }
-        ip(text, reader).map(Gateway)
+        let ip = ip(text, reader)?;
+        if ip.is_unspecified() {
+            reader.report(
+                text.problem(format!("{ip} is nobody's address"))
+                    .label("every address")
+                    .help("for a namespace without a default route write `gateway: none`"),
+            );
+            return None;
+        }
+        Some(Gateway(Some(ip)))
     }
 }
 
