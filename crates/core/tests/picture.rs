@@ -123,6 +123,19 @@ proptest! {
     }
 
     #[test]
+    fn a_room_with_many_wires_is_not_an_endless_row(mut picture in picture(), rooms in prop::collection::vec((thing(), end(1)), 7..40)) {
+        let hub = picture.things.len();
+        let kind = Kind::Room;
+        picture.things.push(Thing { kind, ..picture.things[0].clone() });
+        for (room, end) in rooms {
+            let thing = picture.things.len();
+            picture.things.push(Thing { kind, ..room });
+            picture.wires.push(Wire { up: end.up, ends: [End { thing: hub, ..end.clone() }, End { thing, ..end }] });
+        }
+        check(&picture, &arrange(&picture));
+    }
+
+    #[test]
     fn no_name_becomes_a_part_of_the_language(picture in picture()) {
         let drawn = svg(&picture);
         let harmless = ['\u{202e}', '\u{1b}'].iter().all(|c| !drawn.contains(*c)) && !drawn.contains("<script");

@@ -20,10 +20,21 @@ pub(super) const LANE: f64 = 18.0;
 /// So many cards are one row.
 const ROW_MAX: usize = 4;
 
-/// A switch with its leaves, or, without a switch, rooms that no wire leads to.
+/// What joins the rooms of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    /// A switch, with its colour.
+    Switch(usize, Option<usize>),
+    /// Nothing but that each has a wire of its own to the same other room: they are drawn as one bundle.
+    Bundle,
+    /// Nothing.
+    Nothing,
+}
+
+/// Rooms in a grid, below a switch, at a bundle of wires, or alone.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
-    switch: Option<(usize, Option<usize>)>,
+    head: Head,
     cards: Vec<(Boxed, Option<usize>)>,
     columns: usize,
     /// Wires that leave it downwards, by the right of the grid.
@@ -36,31 +47,39 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Of a switch; `leaves` are the rooms on it alone, each with its wire and its end there.
-    pub(super) fn new(
-        picture: &Picture,
-        switch: Option<(usize, Option<usize>)>,
-        leaves: &[(usize, Option<(usize, usize)>)],
-        lanes: usize,
-    ) -> Self {
+    /// `leaves` are the rooms, each with its only wire and its end there.
+    pub(super) fn new(picture: &Picture, head: Head, leaves: &[(usize, Option<(usize, usize)>)], lanes: usize) -> Self {
         let card = |&(thing, on): &(usize, Option<(usize, usize)>)| {
-            let end = on.map(|(wire, side)| &picture.wires[wire].ends[side]);
-            (Boxed::card(picture, thing, end), on.map(|(wire, _)| wire))
+            let ends = on.map(|(wire, side)| [&picture.wires[wire].ends[side], &picture.wires[wire].ends[1 - side]]);
+            (Boxed::card(picture, thing, ends, head == Head::Bundle), on.map(|(wire, _)| wire))
         };
         let cards: Vec<_> = leaves.iter().map(card).collect();
         let mut caption = Vec::new();
-        if let Some((switch, _)) = switch {
+        if let Head::Switch(switch, _) = head {
             caption.push((Role::Title, cut(&picture.things[switch].name, 40)));
             caption.extend(picture.things[switch].details.iter().map(|text| (Role::Address, cut(text, 46))));
         }
-        let mut block = Self { switch, cards, columns: 1, lanes, width: 0.0, height: 0.0, bar: (0.0, 0.0), caption };
+        let mut block = Self { head, cards, columns: 1, lanes, width: 0.0, height: 0.0, bar: (0.0, 0.0), caption };
         block.columns = block.choose_columns();
         let (grid_width, grid_height) = block.grid(block.columns);
         let lanes = float(lanes) * LANE;
         block.width = (grid_width + lanes).max(block.caption_width() + 28.0);
-        block.height = grid_height + if switch.is_some() { BAR } else { 0.0 };
-        block.bar = (0.0, block.width);
+        block.height = grid_height + block.bar_height();
+        block.bar = match head {
+            // from the first trunk to the last
+            Head::Bundle => (END, grid_width - block.cell().0 - TWIG),
+            Head::Switch(..) | Head::Nothing => (0.0, block.width),
+        };
         block
+    }
+
+    /// Below its upper edge its trunks begin.
+    pub(super) fn bar_height(&self) -> f64 {
+        if self.is_switch() { BAR } else { 0.0 }
+    }
+
+    pub(super) fn is_switch(&self) -> bool {
+        matches!(self.head, Head::Switch(..))
     }
 
     /// Is there nothing below its bar?
@@ -89,7 +108,7 @@ impl Block {
         let (width, height) = self.cell();
         let rows = self.cards.len().div_ceil(columns);
         let twig = self.twig();
-        let drop = if self.switch.is_some() { DROP } else { 0.0 };
+        let drop = if self.head == Head::Nothing { 0.0 } else { DROP };
         let wide = float(columns) * (width + twig + SPACE) - SPACE;
         (wide, drop + float(rows) * (height + SPACE) - SPACE)
     }
@@ -100,7 +119,11 @@ impl Block {
     }
 
     fn has_trunks(&self) -> bool {
-        self.switch.is_some() && !self.is_row()
+        match self.head {
+            Head::Switch(..) => !self.is_row(),
+            Head::Bundle => true,
+            Head::Nothing => false,
+        }
     }
 
     /// Twice as wide as high, and the last row as full as can be.
@@ -125,12 +148,17 @@ impl Block {
 
     /// Draws it with its upper left corner at a place.
     pub(super) fn draw(&self, picture: &Picture, into: &mut Drawing, (x, y): (f64, f64)) {
-        let hue = self.switch.and_then(|(_, hue)| hue);
-        let mut top = y;
-        if let Some((thing, hue)) = self.switch {
+        let mut hue = None;
+        if let Head::Switch(thing, colour) = self.head {
+            hue = colour;
             self.draw_bar(into, (x + self.bar.0, y), thing, hue);
-            top += BAR + if self.cards.is_empty() { 0.0 } else { DROP };
         }
+        if self.head == Head::Bundle {
+            let points = vec![(x + self.bar.0, y), (x + self.bar.1, y)];
+            into.lines.push(Line { points, hue, up: true, plugs: [false, false], wire: None });
+        }
+        let from = y + self.bar_height();
+        let top = if self.cards.is_empty() || self.head == Head::Nothing { from } else { from + DROP };
         let (width, height) = self.cell();
         let twig = self.twig();
         let indent = if self.is_row() { ((self.width - self.grid(self.columns).0) / 2.0).max(0.0) } else { 0.0 };
@@ -150,14 +178,14 @@ impl Block {
                 into.lines.push(Line { points, hue, up, plugs: [false, true], wire: *wire });
                 trunks.retain(|(at, _)| *at != trunk);
                 trunks.push((trunk, middle));
-            } else if self.switch.is_some() {
+            } else if self.head != Head::Nothing {
                 let middle = left + width / 2.0;
-                let points = vec![(middle, y + BAR), (middle, upper)];
+                let points = vec![(middle, from), (middle, upper)];
                 into.lines.push(Line { points, hue, up, plugs: [false, true], wire: *wire });
             }
         }
         for (trunk, bottom) in trunks {
-            let points = vec![(trunk, y + BAR), (trunk, bottom)];
+            let points = vec![(trunk, from), (trunk, bottom)];
             into.lines.push(Line { points, hue, up: true, plugs: [false, false], wire: None });
         }
     }

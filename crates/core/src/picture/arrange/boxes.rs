@@ -115,11 +115,23 @@ fn body(picture: &Picture, thing: usize) -> Stack {
 }
 
 impl Boxed {
-    /// The box of a thing, with the wires that leave it upwards and downwards: each by its number and its end here.
-    pub(super) fn new(picture: &Picture, thing: usize, up: &[(usize, usize)], down: &[(usize, usize)]) -> Self {
+    /// The box of a thing, with the wires that leave it upwards and downwards: each by its number and its end here. A
+    /// bundle is so many wires, and one of them by its number.
+    pub(super) fn new(
+        picture: &Picture,
+        thing: usize,
+        up: &[(usize, usize)],
+        down: &[(usize, usize)],
+        bundle: Option<(usize, usize)>,
+    ) -> Self {
         let chip = |&(wire, side): &(usize, usize)| Chip { wire, lines: interface(&picture.wires[wire].ends[side]) };
         let top: Vec<Chip> = up.iter().map(chip).collect();
-        let bottom: Vec<Chip> = down.iter().map(chip).collect();
+        let mut bottom: Vec<Chip> = down.iter().map(chip).collect();
+        if let Some((count, wire)) = bundle {
+            let mut lines = Stack::default();
+            lines.add(Role::Interface, &format!("{count} wires"));
+            bottom.push(Chip { wire, lines });
+        }
         let body = body(picture, thing);
         let row = |chips: &[Chip]| chips.iter().map(Chip::width).sum::<f64>();
         let width = (body.width() + PAD).max(row(&top)).max(row(&bottom)) + PAD;
@@ -128,12 +140,16 @@ impl Boxed {
         Self { thing, body, top, bottom, width: width.max(WIDTH_MIN), height, roof }
     }
 
-    /// A room that is on one wire alone: the interface is a part of its text.
-    pub(super) fn card(picture: &Picture, thing: usize, end: Option<&End>) -> Self {
+    /// A room that is on one wire alone: the interface is a part of its text, and, with `both`, the one at the other end.
+    pub(super) fn card(picture: &Picture, thing: usize, ends: Option<[&End; 2]>, both: bool) -> Self {
         let mut body = body(picture, thing);
-        if let Some(end) = end {
+        if let Some([own, far]) = ends {
             let at = 1 + picture.things[thing].details.len().min(LINES_MAX);
-            let lines = interface(end).0;
+            let mut lines = interface(own).0;
+            if both && let Some(name) = &far.interface {
+                lines.push((Role::Detail, cut(&format!("to {name}"), LINE_MAX)));
+                lines.extend(interface(&End { interface: None, ..far.clone() }).0);
+            }
             let at = at.min(body.0.len());
             body.0.splice(at..at, lines);
         }

@@ -6,7 +6,7 @@ use dagre::graph::{Graph, GraphOptions};
 use dagre::{EdgeLabel, LayoutOptions, NodeLabel, RankAlign};
 
 use super::super::{Kind, Picture};
-use super::block::{Block, can_be_leaf};
+use super::block::{Block, Head, can_be_leaf};
 use super::boxes::Boxed;
 use super::{Drawing, route};
 
@@ -14,6 +14,9 @@ use super::{Drawing, route};
 const LAYER_GAP: f64 = 56.0;
 /// Between boxes of a layer.
 const BOX_GAP: f64 = 30.0;
+
+/// More rooms than this that have a wire of their own to the same room are drawn as one block.
+const BUNDLE: usize = 6;
 
 /// A box or a block in a layer.
 #[derive(Debug, Clone)]
@@ -55,10 +58,15 @@ pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
     let on = picture.on_things();
     let far = |(wire, side): (usize, usize)| picture.wires[wire].ends[1 - side].thing;
     let is_switch = |thing: usize| picture.things[thing].kind == Kind::Switch;
-    let is_leaf = |thing: usize| {
-        can_be_leaf(picture.things[thing].kind)
-            && matches!(on[thing].as_slice(), [one] if is_switch(far(*one)) && far(*one) != thing)
+    let hangs_on = |thing: usize| match on[thing].as_slice() {
+        [one] if can_be_leaf(picture.things[thing].kind) && far(*one) != thing => Some(far(*one)),
+        _ => None,
     };
+    let mut hanging = vec![0_usize; picture.things.len()];
+    for thing in (0..picture.things.len()).filter_map(hangs_on) {
+        hanging[thing] += 1;
+    }
+    let is_leaf = |thing: usize| hangs_on(thing).is_some_and(|on| is_switch(on) || hanging[on] > BUNDLE);
     let is_alone = |thing: usize| on[thing].is_empty() && can_be_leaf(picture.things[thing].kind);
     let mut left: BTreeSet<usize> =
         (0..picture.things.len()).filter(|thing| !is_leaf(*thing) && !is_alone(*thing)).collect();
@@ -79,7 +87,7 @@ pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
     let alone: Vec<(usize, Option<(usize, usize)>)> =
         (0..picture.things.len()).filter(|thing| is_alone(*thing)).map(|thing| (thing, None)).collect();
     if !alone.is_empty() {
-        let block = Block::new(picture, None, &alone, 0);
+        let block = Block::new(picture, Head::Nothing, &alone, 0);
         let mut drawing = Drawing { width: block.width, height: block.height, ..Drawing::default() };
         block.draw(picture, &mut drawing, (0.0, 0.0));
         drawings.push(drawing);
@@ -104,7 +112,7 @@ impl Part<'_> {
         let height = self.heights(is_leaf);
         let is_above = |a: usize, b: usize| (height.get(&a), a) < (height.get(&b), b);
         let mut edges = Vec::new();
-        let mut placed = Vec::new();
+        let (mut placed, mut bundles) = (Vec::new(), Vec::new());
         for (index, thing) in self.members.iter().copied().enumerate() {
             let outer = self.on[thing].iter().filter(|end| !is_leaf(self.far(**end)) && self.far(**end) != thing);
             let (up, down): (Vec<_>, Vec<_>) = outer.copied().partition(|end| is_above(self.far(*end), thing));
@@ -112,19 +120,28 @@ impl Part<'_> {
                 let lower = self.members.binary_search(&self.far(*end)).unwrap_or_default();
                 edges.push(Edge { wire: end.0, upper: index, lower, through: Vec::new() });
             }
+            let mut leaves: Vec<_> = self.on[thing]
+                .iter()
+                .filter(|end| is_leaf(self.far(**end)))
+                .map(|&(wire, side)| (self.far((wire, side)), Some((wire, 1 - side))))
+                .collect();
+            leaves.sort_unstable();
             let shape = if self.picture.things[thing].kind == Kind::Switch {
-                let mut leaves: Vec<_> = self.on[thing]
-                    .iter()
-                    .filter(|end| is_leaf(self.far(**end)))
-                    .map(|&(wire, side)| (self.far((wire, side)), Some((wire, 1 - side))))
-                    .collect();
-                leaves.sort_unstable();
-                Shape::Block(Block::new(self.picture, Some((thing, self.hues[thing])), &leaves, down.len()))
+                let head = Head::Switch(thing, self.hues[thing]);
+                Shape::Block(Block::new(self.picture, head, &leaves, down.len()))
             } else {
-                Shape::Boxed(Boxed::new(self.picture, thing, &up, &down))
+                let bundle = leaves.first().and_then(|(_, on)| on.map(|(wire, _)| (leaves.len(), wire)));
+                if let Some((_, wire)) = bundle {
+                    let shape = Shape::Block(Block::new(self.picture, Head::Bundle, &leaves, 0));
+                    let lower = self.members.len() + bundles.len();
+                    edges.push(Edge { wire, upper: index, lower, through: Vec::new() });
+                    bundles.push(Placed { thing, shape, x: 0.0, y: 0.0 });
+                }
+                Shape::Boxed(Boxed::new(self.picture, thing, &up, &down, bundle))
             };
             placed.push(Placed { thing, shape, x: 0.0, y: 0.0 });
         }
+        placed.append(&mut bundles);
         // where it makes no difference to dagre, things keep their order
         edges.sort_by_key(|edge| (edge.upper, edge.lower, edge.wire));
         lay_out(&mut placed, &mut edges);

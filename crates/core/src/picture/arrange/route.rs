@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use super::super::Picture;
-use super::block::BAR;
 use super::layers::{Edge, Placed, Shape};
 use super::{Drawing, Line};
 
@@ -38,7 +37,7 @@ pub(super) fn draw(picture: &Picture, hues: &[Option<usize>], mut placed: Vec<Pl
     for (number, edge) in edges.iter().enumerate() {
         let (upper, lower) = (&placed[edge.upper], &placed[edge.lower]);
         let start = match &upper.shape {
-            Shape::Block(_) => upper.y + BAR,
+            Shape::Block(block) => upper.y + block.bar_height(),
             Shape::Boxed(boxed) => upper.y + boxed.height,
         };
         // on the roof of the house
@@ -59,9 +58,10 @@ pub(super) fn draw(picture: &Picture, hues: &[Option<usize>], mut placed: Vec<Pl
         drawing.lines.push(Line {
             points,
             hue: hues[upper.thing].or(hues[lower.thing]),
-            up: wire.up,
+            up: wire.up || is_bundle(lower),
             plugs: [is_box(upper), is_box(lower)],
-            wire: Some(edge.wire),
+            // a bundle is more than the one that stands for it
+            wire: (!is_bundle(lower)).then_some(edge.wire),
         });
     }
     for item in &placed {
@@ -77,6 +77,10 @@ pub(super) fn draw(picture: &Picture, hues: &[Option<usize>], mut placed: Vec<Pl
     drawing.shift(-left, 0.0);
     (drawing.width, drawing.height) = (right - left, bottom);
     drawing
+}
+
+fn is_bundle(item: &Placed) -> bool {
+    matches!(&item.shape, Shape::Block(block) if !block.is_switch())
 }
 
 /// Puts the interfaces of each box in the order of what they lead to, so that their wires do not cross.
@@ -118,7 +122,10 @@ fn comes_from(edge: &Edge, to_upper: bool, placed: &[Placed], plugs: &Plugs) -> 
 /// Makes each bar as wide as what is on it, as far as there is place in its layer.
 fn stretch_bars(placed: &mut [Placed], edges: &[Edge], plugs: &Plugs, layers: &[(f64, f64)]) {
     for index in 0..placed.len() {
-        let Shape::Block(_) = placed[index].shape else { continue };
+        let is_switch = matches!(&placed[index].shape, Shape::Block(block) if block.is_switch());
+        if !is_switch {
+            continue;
+        }
         let own = (placed[index].x, placed[index].x + placed[index].size().0);
         let mut wanted = own;
         for edge in edges.iter().filter(|edge| edge.upper == index || edge.lower == index) {
@@ -165,7 +172,8 @@ fn bar_plugs(placed: &[Placed], edges: &[Edge], plugs: Plugs) -> (Vec<f64>, Vec<
         edges.iter().map(|edge| plugs.get(&(edge.lower, edge.wire)).copied().unwrap_or_default()).collect();
     for (index, item) in placed.iter().enumerate() {
         let Shape::Block(block) = &item.shape else { continue };
-        let bar = (item.x + block.bar.0 + BAR_PAD, item.x + block.bar.1 - BAR_PAD);
+        let pad = if block.is_switch() { BAR_PAD } else { 0.0 };
+        let bar = (item.x + block.bar.0 + pad, item.x + block.bar.1 - pad);
         let from_above: Vec<(usize, f64)> = edges
             .iter()
             .enumerate()
