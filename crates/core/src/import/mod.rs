@@ -95,12 +95,12 @@ impl<'s> Maker<'s> {
             if !choose(room) {
                 continue;
             }
-            let bare = room
+            let in_lab = room
                 .lab
                 .as_ref()
                 .and_then(|lab| room.namespace.strip_prefix(lab.as_str()).and_then(|rest| rest.strip_prefix('-')));
-            let name = label(bare.unwrap_or(&room.namespace), "ns", &mut taken);
-            if name.as_str() != bare.unwrap_or(&room.namespace) {
+            let name = label(in_lab.unwrap_or(&room.namespace), "ns", &mut taken);
+            if name.as_str() != in_lab.unwrap_or(&room.namespace) {
                 self.note(&*room.namespace, format!("is called `{name}` here"));
             }
             if let Some(lab) = &room.lab {

@@ -1,11 +1,11 @@
 //! From the file as written to the lab: ranges expanded, names unique, `host` in its place.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::ops::Range;
 
 use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
-use super::form::{Gateway, LinkEnd, Names, OnEnd, RawEnd};
+use super::form::{LinkEnd, Names, OnEnd, RawEnd};
 use super::read::{Either, Reader};
 use super::tree::PROBLEMS_MAX;
 use crate::lab::range::NODES_MAX;
@@ -52,19 +52,6 @@ struct Room<'r> {
     names: HashMap<NodeName, (&'static str, Range<usize>)>,
 }
 
-/// Those that are written; then, for `none`, the unspecified address of each family that none of them is of.
-fn gateways(written: &[At<Gateway>]) -> Vec<At<IpAddr>> {
-    let mut found: Vec<At<IpAddr>> =
-        written.iter().filter_map(|at| at.value.0.map(|ip| At::new(ip, at.span.clone()))).collect();
-    if let Some(none) = written.iter().find(|at| at.value.0.is_none()) {
-        for any in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
-            if found.iter().all(|known| known.is_ipv6() != any.is_ipv6()) {
-                found.push(At::new(any, none.span.clone()));
-            }
-        }
-    }
-    found
-}
 
 impl Room<'_> {
     /// Room for the names of an entry, each with so many things; none if the lab becomes too big.
@@ -381,6 +368,23 @@ fn link_end(either: Either<LinkEnd, LinkEndFile>) -> Option<RawEnd> {
             down: file.down,
         }),
     }
+}
+
+/// Those that are written; then, for `none`, the unspecified address of each family that none of them is of.
+fn gateways(written: &[At<super::form::Gateway>]) -> Vec<At<IpAddr>> {
+    let mut found: Vec<At<IpAddr>> = written
+        .iter()
+        .filter(|at| !at.value.0.is_unspecified())
+        .map(|at| At::new(at.value.0, at.span.clone()))
+        .collect();
+    if let Some(none) = written.iter().find(|at| at.value.0.is_unspecified()) {
+        for any in [IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED), std::net::Ipv6Addr::UNSPECIFIED.into()] {
+            if found.iter().all(|known| known.is_ipv6() != any.is_ipv6()) {
+                found.push(At::new(any, none.span.clone()));
+            }
+        }
+    }
+    found
 }
 
 /// The end of one of the names of a range.

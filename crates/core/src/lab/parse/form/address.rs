@@ -1,6 +1,6 @@
 //! Addresses, subnets, gateways.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -158,9 +158,9 @@ impl Form for Subnet {
     }
 }
 
-/// The next hop of the default route; none for `none`: no default route of the families that no other one is of.
+/// The next hop of the default route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lab) struct Gateway(pub Option<IpAddr>);
+pub(in crate::lab) struct Gateway(pub IpAddr);
 
 impl Form for Gateway {
     const DEF: &'static str = "gateway";
@@ -171,8 +171,9 @@ impl Form for Gateway {
     const EXAMPLES: &'static [&'static str] = &["10.0.0.1", "fd00::1", "none"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
+        // 0.0.0.0, as `route -n` shows it
         if text.text == "none" {
-            return Some(Gateway(None));
+            return Some(Gateway(Ipv4Addr::UNSPECIFIED.into()));
         }
         if crate::name::NodeName::new(text.text).is_ok() && !text.text.bytes().all(|b| b.is_ascii_digit()) {
             reader.report(
@@ -191,7 +192,7 @@ impl Form for Gateway {
             );
             return None;
         }
-        Some(Gateway(Some(ip)))
+        Some(Gateway(ip))
     }
 }
 
