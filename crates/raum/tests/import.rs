@@ -173,6 +173,7 @@ ip -n blue addr add 10.9.0.1/30 dev toward
 ip -n router addr add 10.9.0.2/30 dev wan
 ip -n router route add 172.21.0.0/24 via 10.9.0.1
 ip -n router route add 192.0.2.0/24 via 10.9.0.1 metric 50
+ip netns exec router sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 ";
 
 #[test]
@@ -185,6 +186,7 @@ fn what_was_made_by_the_classic_commands_comes_back() {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let before = facts(&look());
         let text = imported(&["red", "blue", "router"]);
+        assert!(text.contains("    forwarding: true\n"), "{text}");
         let gone = "for n in red blue router; do ip netns del $n; done; ip link del br0";
         assert!(Command::new("sh").args(["-c", gone]).status().expect("a shell").success());
         wait_until_gone("vred");

@@ -188,7 +188,12 @@ fn forwarding(maker: &mut Maker<'_>, room: usize) {
     let there = &maker.rooms[room];
     let Some(forwards) = there.forwards else { return };
     let (v4, v6) = (forwards.v4, forwards.v6);
-    if v4 != v6 && (v4 || v6) && there.interfaces.iter().any(|one| wished(one).any(|net| net.addr().is_ipv6() != v6)) {
+    // of a family that it has no addresses of it does not matter
+    let has = |v6: bool| {
+        let mut wires = there.interfaces.iter().filter(|interface| interface.kind != "loopback");
+        wires.any(|interface| wished(interface).any(|net| net.addr().is_ipv6() == v6))
+    };
+    if v4 != v6 && has(v4) {
         let (on, off) = if v4 { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
         maker.note(&*there.namespace, format!("passes {on} on, and not {off}; raum switches both together"));
     }
