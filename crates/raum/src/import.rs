@@ -19,9 +19,12 @@ pub fn of_host(lab: &LabName, names: &[String]) -> Result<Import, Error> {
     if let Some(unknown) = names.iter().find(|name| !has(name)) {
         return Err(Error::NoNamespace(unknown.clone()));
     }
-    // without names: what somebody gave a name to, or a container has; not every sandbox of a service
-    let is_somebodys = |room: &Room| {
-        matches!(room.owner, Owner::Named | Owner::Docker(_) | Owner::Podman(_) | Owner::Container(_) | Owner::File)
+    // without names: what somebody gave a name to here, or a container has; not every sandbox of a service, nor names in the
+    // mounts of others
+    let is_somebodys = |room: &Room| match room.owner {
+        Owner::Named | Owner::File => !room.paths.is_empty(),
+        Owner::Docker(_) | Owner::Podman(_) | Owner::Container(_) => true,
+        Owner::Host | Owner::Lab(_) | Owner::Systemd(_) | Owner::Process(_) | Owner::Unknown => false,
     };
     Ok(import(&scene, lab, |room| match names {
         [] => is_somebodys(room),

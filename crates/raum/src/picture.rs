@@ -45,6 +45,11 @@ pub fn of_host() -> Result<Picture, Error> {
 /// # Errors
 /// [`Error::Observe`]
 pub fn of_labs() -> Result<Picture, Error> {
-    let in_one = |room: &Room| room.owner == Owner::Host || room.lab.is_some();
+    let in_one = |room: &Room| room.owner == Owner::Host || (room.lab.is_some() && is_here(room));
     Ok(of_scene(&raum_kernel::scene::look(SHOWN, in_one)?, Which::Labs))
+}
+
+/// Has it its name in this host's mounts? One in those of somebody else is of another lab, which may be called the same.
+fn is_here(room: &Room) -> bool {
+    !room.paths.is_empty()
 }

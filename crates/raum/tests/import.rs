@@ -198,3 +198,32 @@ fn what_was_made_by_the_classic_commands_comes_back() {
         assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
     });
 }
+
+/// NAT and a published port as people type them, on the host and in a router.
+const RULES: &str = "
+set -e
+nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.21.0.0/24 oifname != br0 masquerade; }
+chain pre { type nat hook prerouting priority -100; tcp dport 8080 dnat to 172.21.0.2:80; }; }'
+ip netns exec blue nft 'table ip nat { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade; }
+chain pre { type nat hook prerouting priority -100; iifname eth0 udp dport 53 dnat to 10.9.0.2; }; }'
+";
+
+#[test]
+fn rules_that_nft_made_are_said_in_the_lab() {
+    if ["ip", "nft"].iter().any(|program| Command::new(program).arg("-V").output().is_err()) {
+        return;
+    }
+    sandbox::run(|| {
+        let done = Command::new("sh").args(["-c", &format!("{CLASSIC}{RULES}")]).output().expect("a shell");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let text = imported(&["red", "blue", "router"]);
+        for line in [
+            "    nat: true",
+            "    publish: \"8080:80\"",
+            "    nat: { out: eth0 }",
+            "    forward: \"eth0 53/udp -> router\"",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+    });
+}
