@@ -76,7 +76,16 @@ fn shop() -> State {
 
 fn table() -> Table {
     let (sets, maps, chains) = Default::default();
-    Table { name: "raum-shop".into(), lab: lab(), was: BTreeMap::new(), sets, addresses: BTreeMap::new(), maps, chains }
+    Table {
+        name: "raum-shop".into(),
+        lab: lab(),
+        was: BTreeMap::new(),
+        sets,
+        addresses: BTreeMap::new(),
+        learned: BTreeMap::new(),
+        maps,
+        chains,
+    }
 }
 
 fn plan(from: &State, to: &State) -> Plan {

@@ -26,6 +26,7 @@ fn empty() -> Table {
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
         addresses: BTreeMap::new(),
+        learned: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     }

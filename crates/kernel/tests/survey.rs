@@ -77,6 +77,7 @@ fn labs_are_found_by_each_kind_of_mark() {
             was: BTreeMap::from([(Sysctl::new("net/ipv4/ip_forward").unwrap(), "0".to_owned())]),
             sets: BTreeMap::new(),
             addresses: std::collections::BTreeMap::new(),
+            learned: std::collections::BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::nats;
 use super::rules::publications;
 use super::wiring::{Place, Wiring};
 use crate::host::Surroundings;
@@ -24,6 +25,9 @@ pub(super) type Was = BTreeMap<Sysctl, String>;
 /// Adds the sysctls of routers and of the host.
 pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State) -> Was {
     for node in wiring.lab.nodes.iter().filter(|n| !n.name.is_host()) {
+        if let Some(like) = node.nat.as_ref().and_then(|nat| nat.like.as_ref()) {
+            state.entry(&NsId::of(&wiring.lab.name, &node.name)).sysctls.extend(nats::sysctls(like.value));
+        }
         let forwards = wiring.forwards(node);
         // A new namespace inherits IPv4 forwarding from the machine's first one (net.core.devconf_inherit_init_net = 0),
         // where Docker and others switch it on: say it also where it must be off, if there is anything to forward between.

@@ -15,6 +15,7 @@ mod forwarding;
 mod hosts;
 pub(crate) mod links;
 mod names;
+pub(crate) mod nats;
 pub(crate) mod routes;
 pub(crate) mod rules;
 #[cfg(test)]

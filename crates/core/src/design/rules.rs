@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::addresses::{same_family, with_prefix};
 use super::filter;
 use super::forwarding::{Was, own_interfaces};
+use super::nats;
 use super::wiring::{Holder, Place, Wiring};
 use crate::host::Surroundings;
 use crate::lab::{Nat, Node, Proto};
@@ -230,10 +231,6 @@ fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {
         }
     }
     table.translate("prerouting", Hook::DnatPrerouting);
-    for (interface, subnet) in &hairpins {
-        let hairpin = vec![oif(interface), saddr(*subnet), Match::Dnatted];
-        table.rule("postrouting", Hook::SnatPostrouting, hairpin, Verdict::Masquerade);
-    }
     if let Some((nat, out)) = node.nat.as_ref().and_then(|nat| Some((nat, nat.out.as_ref()?))) {
         for v6 in [false, true] {
             if let Some(to) = source(nat, v6) {
@@ -241,9 +238,16 @@ fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {
                 table.rule("postrouting", Hook::SnatPostrouting, matches, Verdict::Snat(to));
             }
         }
-        if source(nat, false).is_none() || source(nat, true).is_none() {
+        if let Some(like) = &nat.like {
+            nats::add(wiring, place, out, like.value, &mut table.0);
+        } else if source(nat, false).is_none() || source(nat, true).is_none() {
             table.rule("postrouting", Hook::SnatPostrouting, vec![oif(out)], Verdict::Masquerade);
         }
+    }
+    // after those of a NAT with hairpins of its own
+    for (interface, subnet) in &hairpins {
+        let hairpin = vec![oif(interface), saddr(*subnet), Match::Dnatted];
+        table.rule("postrouting", Hook::SnatPostrouting, hairpin, Verdict::Masquerade);
     }
     for name in isolated(wiring, place) {
         // by way of the gateway they would be neighbours again
@@ -290,6 +294,7 @@ impl Builder {
             was: BTreeMap::new(),
             sets: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            learned: BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };

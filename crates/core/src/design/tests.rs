@@ -38,7 +38,7 @@ fn switch(text: &str, subnets: &[&str]) -> Switch {
         name: name(text),
         subnets: subnets.iter().map(|net| at(net.parse().unwrap())).collect(),
         gateway: Some(name("host")),
-        nat: Some(at(Nat { out: None, source: Vec::new() })),
+        nat: Some(at(Nat { out: None, source: Vec::new(), like: None })),
         place: None,
         mtu: None,
         mac: None,

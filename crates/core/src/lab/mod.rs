@@ -131,6 +131,47 @@ pub struct Nat {
     /// `source:`, the address that packets leave with, at most one of each family. None of a family: that of the interface
     /// they leave by (masquerading).
     pub source: Vec<At<IpAddr>>,
+    /// `like:`, the behaviour of a NAT as found in the field; only in a namespace.
+    pub like: Option<At<NatLike>>,
+}
+
+/// NATs as they are found in the field, in the terms of RFC 4787; docs/nat.md has the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NatLike {
+    /// Endpoint-independent mapping that keeps the port, address-and-port-dependent filtering.
+    Home,
+    /// A new port for each destination ("symmetric"), address-and-port-dependent filtering.
+    Corporate,
+    /// Endpoint-independent mapping and filtering, hairpins: whoever knows the mapping gets in.
+    FullCone,
+    /// As RFC 6888 wants it: endpoint-independent mapping and filtering, hairpins.
+    CarrierGrade,
+    /// A new port for each destination, and everything forgotten after 350 seconds.
+    Cloud,
+}
+
+impl NatLike {
+    /// All of them.
+    pub const ALL: [NatLike; 5] =
+        [NatLike::Home, NatLike::Corporate, NatLike::FullCone, NatLike::CarrierGrade, NatLike::Cloud];
+
+    /// The word in a lab file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            NatLike::Home => "home",
+            NatLike::Corporate => "corporate",
+            NatLike::FullCone => "full-cone",
+            NatLike::CarrierGrade => "carrier-grade",
+            NatLike::Cloud => "cloud",
+        }
+    }
+}
+
+impl fmt::Display for NatLike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
 }
 
 /// A namespace, or `host`.

@@ -105,6 +105,7 @@ fn nat(nat: &At<Nat>) -> String {
     if !source.is_empty() {
         parts.push(format!("source: [{}]", source.join(", ")));
     }
+    parts.extend(nat.like.as_ref().map(|like| format!("like: {}", **like)));
     format!("{{ {} }}", parts.join(", "))
 }
 

@@ -13,7 +13,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::host::Scope;
 use crate::lab::{Proto, link_group, mark, stable_hash};
 use crate::name::{IfName, LabName, Mac, NsId};
-use crate::nft::{AddressSet, Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
+use crate::nft::{
+    AddressSet, Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict,
+};
 use crate::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
 /// Chooses: given `n`, one of `0..n`. Always 0 is the simplest state.
@@ -273,6 +275,7 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
         addresses: BTreeMap::new(),
+        learned: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -308,6 +311,15 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         forward.push(Rule { matches: vec![to, Match::Icmp { v6 }], verdict: Verdict::Drop });
         forward.push(Rule { matches: vec![Match::LinkWork], verdict: Verdict::Accept });
     }
+    if die(3) == 1 {
+        table.learned.insert(Learned::address_map(v6).to_owned(), Learned::Address { v6 });
+        table.learned.insert(Learned::port_map(v6).to_owned(), Learned::Port);
+        let matches = vec![Match::Family { v6 }, Match::Original, Match::Proto(Proto::Udp)];
+        let learn = Rule { matches, verdict: Verdict::Learn { v6, timeout_s: 300 } };
+        table.chains.insert("learn".to_owned(), Chain { hook: Some(Hook::Learn), rules: vec![learn] });
+        let found = Rule { matches: vec![Match::Family { v6 }], verdict: Verdict::DnatLearned { v6 } };
+        prerouting.push(found);
+    }
     let snat = Rule {
         matches: vec![Match::Family { v6: true }],
         verdict: Verdict::Snat(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 9).into()),
@@ -316,7 +328,11 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
     for (name, hook, rules) in [
         ("prerouting", Hook::DnatPrerouting, prerouting),
         ("forward", if die(2) == 1 { Hook::FilterForward } else { Hook::FilterOutput }, forward),
-        ("postrouting", Hook::SnatPostrouting, vec![masquerade, snat]),
+        (
+            "postrouting",
+            Hook::SnatPostrouting,
+            vec![masquerade, snat, Rule { matches: Vec::new(), verdict: Verdict::MasqueradeRandom }],
+        ),
     ] {
         if die(2) == 1 {
             table.chains.insert(name.to_owned(), Chain { hook: Some(hook), rules });

@@ -8,7 +8,7 @@ use super::refusal::{eaddrnotavail, eexist, einval, eloop, enodev, enoent, enotc
 use super::room::{Iface, Kind, MTU_MIN_V6, Room, is_v4};
 use crate::host::OpError;
 use crate::name::{IfName, Mac, NsId};
-use crate::nft::{InterfaceRef, Match, Table, Verdict};
+use crate::nft::{InterfaceRef, Learned, Match, Table, Verdict};
 use crate::plan::{AltnameChange, LinkChange, Op, VethEnd};
 use crate::state::{Route, Sysctl};
 
@@ -371,7 +371,13 @@ fn check_table(table: &Table) -> Done {
             Verdict::Jump(chain) => table.chains.get(chain).is_some_and(|chain| chain.hook.is_none()),
             Verdict::DnatMap { map } => table.maps.contains_key(map),
             Verdict::Unknown(_) => return Err(einval("")),
-            Verdict::Accept | Verdict::Drop | Verdict::Masquerade | Verdict::Snat(_) => true,
+            Verdict::Learn { v6, .. } | Verdict::DnatLearned { v6 } => {
+                let needed = [Learned::address_map(*v6), Learned::port_map(*v6)];
+                needed.iter().all(|map| table.learned.contains_key(*map))
+            }
+            Verdict::Accept | Verdict::Drop | Verdict::Masquerade | Verdict::MasqueradeRandom | Verdict::Snat(_) => {
+                true
+            }
         };
         let mut sets = rule.matches.iter().filter_map(|one| match one {
             Match::Iif(interfaces) | Match::Oif(interfaces) => match &interfaces.which {

@@ -33,12 +33,42 @@ pub struct Table {
     /// Sets of addresses, by name.
     #[serde(default)]
     pub addresses: BTreeMap<String, AddressSet>,
+    /// Maps that the rules themselves fill and forget, by name. What is in them is no part of the state.
+    #[serde(default)]
+    pub learned: BTreeMap<String, Learned>,
     /// Port maps, by name.
     #[serde(default)]
     pub maps: BTreeMap<String, PortMap>,
     /// Chains in order of their names.
     #[serde(default)]
     pub chains: BTreeMap<String, Chain>,
+}
+
+/// What a map learns of flows that leave, by `inet_proto . inet_service`, the protocol and the port they leave with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Learned {
+    /// Who sent them.
+    Address {
+        /// IPv6, else IPv4.
+        v6: bool,
+    },
+    /// From which port.
+    Port,
+}
+
+impl Learned {
+    /// The name of the map for senders of a family.
+    #[must_use]
+    pub fn address_map(v6: bool) -> &'static str {
+        if v6 { "cone6" } else { "cone4" }
+    }
+
+    /// The name of the map for their ports.
+    #[must_use]
+    pub fn port_map(v6: bool) -> &'static str {
+        if v6 { "cone-port6" } else { "cone-port4" }
+    }
 }
 
 /// Addresses of one family (`type ipv4_addr` / `ipv6_addr`).
@@ -113,6 +143,8 @@ pub enum Hook {
     DnatOutput,
     /// `type nat hook postrouting priority 100`.
     SnatPostrouting,
+    /// `type filter hook postrouting priority 101`: after sources have been translated.
+    Learn,
     /// `type filter hook forward priority 0`.
     FilterForward,
     /// `type filter hook input priority 0`.
@@ -163,6 +195,8 @@ pub enum Match {
     Established,
     /// `ct status dnat`.
     Dnatted,
+    /// `ct direction original`.
+    Original,
     /// `meta l4proto tcp` / `udp` / `sctp`.
     Proto(Proto),
     /// `tcp dport 80` / `udp dport 8000-8010`.
@@ -229,6 +263,20 @@ pub enum Verdict {
     Jump(String),
     /// `masquerade`.
     Masquerade,
+    /// `masquerade fully-random`: a port by chance for each flow.
+    MasqueradeRandom,
+    /// `update @cone4 { meta l4proto . th sport timeout … : ct original ip saddr }`, and the same for the port: the rule goes on.
+    Learn {
+        /// IPv6, else IPv4.
+        v6: bool,
+        /// How long an entry lives after the last packet, in seconds.
+        timeout_s: u32,
+    },
+    /// `dnat ip to meta l4proto . th dport map @cone4 : meta l4proto . th dport map @cone-port4`: to who has this mapping.
+    DnatLearned {
+        /// IPv6, else IPv4.
+        v6: bool,
+    },
     /// `snat ip to ADDRESS` / `snat ip6 to ADDRESS`; a condition of the rule must say the family.
     Snat(IpAddr),
     /// `dnat ip to meta l4proto . th dport map @MAP`, or with `ip daddr .` before when the map is by address. A packet that

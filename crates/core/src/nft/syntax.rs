@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
+use super::{Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict};
 use crate::lab::mark;
 
 impl Table {
@@ -26,6 +26,16 @@ impl Table {
         for (name, set) in &self.addresses {
             let elements: Vec<_> = set.members.iter().map(ToString::to_string).collect();
             blocks.push(block("set", name, if set.v6 { "ipv6_addr" } else { "ipv4_addr" }, &elements));
+        }
+        for (name, learned) in &self.learned {
+            let data = match learned {
+                Learned::Address { v6: false } => "ipv4_addr",
+                Learned::Address { v6: true } => "ipv6_addr",
+                Learned::Port => "inet_service",
+            };
+            blocks.push(format!(
+                "\tmap {name} {{\n\t\ttype inet_proto . inet_service : {data}\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t}}\n"
+            ));
         }
         for (name, map) in &self.maps {
             blocks.push(block("map", name, &map_type(map), &map_elements(map)));
@@ -59,6 +69,20 @@ impl Table {
             Verdict::Drop => "drop".to_owned(),
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Masquerade => "masquerade".to_owned(),
+            Verdict::MasqueradeRandom => "masquerade fully-random".to_owned(),
+            Verdict::Learn { v6, timeout_s } => {
+                let family = if *v6 { "ip6" } else { "ip" };
+                let entry = |map: &str, what: &str| {
+                    format!("update @{map} {{ meta l4proto . th sport timeout {timeout_s}s : ct original {what} }}")
+                };
+                let address = entry(Learned::address_map(*v6), &format!("{family} saddr"));
+                format!("{address} {}", entry(Learned::port_map(*v6), "proto-src"))
+            }
+            Verdict::DnatLearned { v6 } => {
+                let (family, key) = (if *v6 { "ip6" } else { "ip" }, "meta l4proto . th dport map");
+                let (address, port) = (Learned::address_map(*v6), Learned::port_map(*v6));
+                format!("dnat {family} to {key} @{address} : {key} @{port}")
+            }
             Verdict::Snat(to) => format!("snat {} to {to}", if to.is_ipv6() { "ip6" } else { "ip" }),
             Verdict::DnatMap { map } => {
                 let family = |map: &PortMap| if map.v6 { "ip6" } else { "ip" };
@@ -103,6 +127,7 @@ fn hook_text(hook: Hook) -> &'static str {
         Hook::DnatPrerouting => "nat hook prerouting priority -100",
         Hook::DnatOutput => "nat hook output priority -100",
         Hook::SnatPostrouting => "nat hook postrouting priority 100",
+        Hook::Learn => "filter hook postrouting priority 101",
         Hook::FilterForward => "filter hook forward priority 0",
         Hook::FilterInput => "filter hook input priority 0",
         Hook::FilterOutput => "filter hook output priority 0",
@@ -119,6 +144,7 @@ fn condition(one: &Match) -> String {
         Match::ToLocal => "fib daddr type local".to_owned(),
         Match::Established => "ct state established,related".to_owned(),
         Match::Dnatted => "ct status dnat".to_owned(),
+        Match::Original => "ct direction original".to_owned(),
         Match::Proto(proto) => format!("meta l4proto {proto}"),
         Match::Ports { proto, first, last } if first == last => format!("{proto} dport {first}"),
         Match::Ports { proto, first, last } => format!("{proto} dport {first}-{last}"),

@@ -15,7 +15,7 @@ use std::fmt::{self, Display, Formatter};
 use super::{Link, LinkKind, Namespace, Owner, State};
 use crate::beside::ZONE;
 use crate::name::{IfName, NsId};
-use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
+use crate::nft::{Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict};
 
 impl Display for State {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -68,6 +68,9 @@ fn write_table(f: &mut Formatter<'_>, id: &NsId, table: &Table, owner: Owner) ->
     for (set, addresses) in &table.addresses {
         let members: Vec<String> = addresses.members.iter().map(ToString::to_string).collect();
         writeln!(f, "{id}: table {name} set {set}: {}", members.join(", "))?;
+    }
+    for map in table.learned.keys() {
+        writeln!(f, "{id}: table {name} map {map}: learned")?;
     }
     for (map, PortMap { entries, .. }) in &table.maps {
         for (PortKey { address, proto, port }, (to, target)) in entries {
@@ -136,6 +139,7 @@ impl Display for Hook {
             Hook::DnatPrerouting => "type nat hook prerouting priority dstnat",
             Hook::DnatOutput => "type nat hook output priority dstnat",
             Hook::SnatPostrouting => "type nat hook postrouting priority srcnat",
+            Hook::Learn => "type filter hook postrouting priority 101",
             Hook::FilterForward => "type filter hook forward priority filter",
             Hook::FilterInput => "type filter hook input priority filter",
             Hook::FilterOutput => "type filter hook output priority filter",
@@ -166,6 +170,7 @@ impl Display for Match {
             Match::ToLocal => f.write_str("fib daddr type local"),
             Match::Established => f.write_str("ct state established,related"),
             Match::Dnatted => f.write_str("ct status dnat"),
+            Match::Original => f.write_str("ct direction original"),
             Match::Proto(proto) => write!(f, "meta l4proto {proto}"),
             Match::Ports { proto, first, last } if first == last => write!(f, "{proto} dport {first}"),
             Match::Ports { proto, first, last } => write!(f, "{proto} dport {first}-{last}"),
@@ -194,6 +199,11 @@ impl Display for Verdict {
             Verdict::Drop => f.write_str("drop"),
             Verdict::Jump(chain) => write!(f, "jump {chain}"),
             Verdict::Masquerade => f.write_str("masquerade"),
+            Verdict::MasqueradeRandom => f.write_str("masquerade fully-random"),
+            Verdict::Learn { v6, timeout_s } => {
+                write!(f, "learn in @{} for {timeout_s}s", Learned::address_map(*v6))
+            }
+            Verdict::DnatLearned { v6 } => write!(f, "dnat to @{}", Learned::address_map(*v6)),
             Verdict::Snat(to) => write!(f, "snat to {to}"),
             Verdict::DnatMap { map } => write!(f, "dnat to @{map}"),
             Verdict::Unknown(text) => write!(f, "# not raum's: {text}"),

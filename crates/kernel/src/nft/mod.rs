@@ -64,6 +64,7 @@ fn hook(hook: Hook) -> (&'static str, u32, i32) {
         Hook::DnatPrerouting => ("nat", 0, -100),
         Hook::DnatOutput => ("nat", 3, -100),
         Hook::SnatPostrouting => ("nat", 4, 100),
+        Hook::Learn => ("filter", 4, 101),
         Hook::FilterForward => ("filter", 2, 0),
         Hook::FilterInput => ("filter", 1, 0),
         Hook::FilterOutput => ("filter", 3, 0),
@@ -71,11 +72,12 @@ fn hook(hook: Hook) -> (&'static str, u32, i32) {
 }
 
 /// All of them, to find one by what the kernel says.
-const HOOKS: [Hook; 7] = [
+const HOOKS: [Hook; 8] = [
     Hook::RawPrerouting,
     Hook::DnatPrerouting,
     Hook::DnatOutput,
     Hook::SnatPostrouting,
+    Hook::Learn,
     Hook::FilterForward,
     Hook::FilterInput,
     Hook::FilterOutput,

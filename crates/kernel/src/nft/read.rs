@@ -64,6 +64,7 @@ fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
         addresses: BTreeMap::new(),
+        learned: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -122,6 +123,7 @@ pub(crate) fn understood(answer: &Answer<'_>) -> usize {
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
         addresses: BTreeMap::new(),
+        learned: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
     };
@@ -165,6 +167,10 @@ fn read_set(socket: &mut Socket, table: &mut Table, found: Attributes<'_>) -> Re
         data_type: number(6),
         data_length: number(7),
     };
+    if let Some(learned) = set::LEARNED.into_iter().find(|learned| shape == set::learned(*learned)) {
+        table.learned.insert(name.to_owned(), learned);
+        return Ok(());
+    }
     let map = shape.port_map();
     let family = [false, true].into_iter().find(|v6| shape == set::addresses(*v6));
     if shape != set::IFNAMES && map.is_none() && family.is_none() {

@@ -8,11 +8,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use raum_core::lab::Proto;
 use raum_core::name::IfName;
-use raum_core::nft::{InterfaceRef, Interfaces, Match, PortMap, Rule, Table, Verdict};
+use raum_core::nft::{InterfaceRef, Interfaces, Learned, Match, PortMap, Rule, Table, Verdict};
 
 use super::wire::{
-    BASE_NETWORK, BASE_TRANSPORT, CT_STATE, CT_STATUS, Expr, FIB_ADDRTYPE, FIB_DADDR, META_IIFNAME, META_L4PROTO,
-    META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT, VERDICT_DROP, VERDICT_JUMP,
+    BASE_NETWORK, BASE_TRANSPORT, CT_DIRECTION, CT_PROTO_SRC, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, Expr,
+    FIB_ADDRTYPE, FIB_DADDR, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT, VERDICT_DROP,
+    VERDICT_JUMP,
 };
 
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
@@ -71,6 +72,9 @@ pub(super) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
         Verdict::Drop => out.push(Expr::Verdict { code: VERDICT_DROP, chain: None }),
         Verdict::Jump(chain) => out.push(Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain.clone()) }),
         Verdict::Masquerade => out.push(Expr::Masquerade),
+        Verdict::MasqueradeRandom => out.push(Expr::MasqueradeRandom),
+        Verdict::Learn { v6, timeout_s } => lower_learn(*v6, *timeout_s, &mut out),
+        Verdict::DnatLearned { v6 } => lower_dnat_learned(*v6, &mut out),
         Verdict::Snat(to) => {
             out.push(Expr::Immediate { to: 0, data: octets(*to) });
             out.push(Expr::Snat { family: u32::from(if to.is_ipv6() { IPV6 } else { IPV4 }), address: 0 });
@@ -102,6 +106,11 @@ fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
         }
         Match::Established => lower_bits(CT_STATE, ESTABLISHED_RELATED, out),
         Match::Dnatted => lower_bits(CT_STATUS, DST_NAT, out),
+        Match::Original => {
+            out.push(Expr::Ct { key: CT_DIRECTION, to: 0 });
+            // IP_CT_DIR_ORIGINAL
+            out.push(equal(vec![0]));
+        }
         Match::Proto(proto) => {
             out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
             out.push(equal(vec![number(*proto)]));
@@ -257,6 +266,32 @@ fn lower_dnat(name: &str, map: Option<&PortMap>, out: &mut Vec<Expr>) {
     out.push(Expr::Dnat { family: u32::from(if v6 { IPV6 } else { IPV4 }), address: 0, port: words });
 }
 
+/// The protocol and a port (the source's is first, the destination's behind it) into two registers.
+fn lower_key(destination: bool, to: u32, out: &mut Vec<Expr>) {
+    out.push(Expr::Meta { key: META_L4PROTO, to });
+    let offset = if destination { 2 } else { 0 };
+    out.push(Expr::Payload { base: BASE_TRANSPORT, offset, length: 2, to: to + 1 });
+}
+
+fn lower_learn(v6: bool, timeout_s: u32, out: &mut Vec<Expr>) {
+    let address = if v6 { CT_SRC_IP6 } else { CT_SRC_IP };
+    let maps = [(Learned::address_map(v6), address), (Learned::port_map(v6), CT_PROTO_SRC)];
+    for (map, key) in maps {
+        lower_key(false, 0, out);
+        out.push(Expr::CtOriginal { key, to: 4 });
+        let timeout_ms = u64::from(timeout_s) * 1000;
+        out.push(Expr::Update { map: map.to_owned(), key: 0, data: 4, timeout_ms });
+    }
+}
+
+fn lower_dnat_learned(v6: bool, out: &mut Vec<Expr>) {
+    for (map, at) in [(Learned::address_map(v6), 0), (Learned::port_map(v6), 4)] {
+        lower_key(true, at, out);
+        out.push(Expr::Lookup { set: map.to_owned(), from: at, to: Some(at), not: false });
+    }
+    out.push(Expr::Dnat { family: u32::from(if v6 { IPV6 } else { IPV4 }), address: 0, port: 4 });
+}
+
 /// The rule of these expressions.
 pub(super) fn raise(exprs: &[Expr]) -> Rule {
     let mut matches = Vec::new();
@@ -290,11 +325,28 @@ fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {
         [Expr::Verdict { code: VERDICT_DROP, chain: None }] => Some(Verdict::Drop),
         [Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain) }] => Some(Verdict::Jump(chain.clone())),
         [Expr::Masquerade] => Some(Verdict::Masquerade),
+        [Expr::MasqueradeRandom] => Some(Verdict::MasqueradeRandom),
+        [.., Expr::Update { timeout_ms, .. }] => {
+            let timeout_s = u32::try_from(timeout_ms / 1000).ok()?;
+            let same = |v6: &bool| {
+                let mut wanted = Vec::new();
+                lower_learn(*v6, timeout_s, &mut wanted);
+                wanted == exprs
+            };
+            [false, true].into_iter().find(same).map(|v6| Verdict::Learn { v6, timeout_s })
+        }
         [Expr::Immediate { to: 0, data }, Expr::Snat { family, address: 0 }] => {
             let to = address(*family == u32::from(IPV6), data)?;
             Some(Verdict::Snat(to))
         }
         [.., Expr::Lookup { set, to: Some(_), .. }, Expr::Dnat { family, .. }] => {
+            for v6 in [false, true] {
+                let mut wanted = Vec::new();
+                lower_dnat_learned(v6, &mut wanted);
+                if wanted == exprs {
+                    return Some(Verdict::DnatLearned { v6 });
+                }
+            }
             // of the four shapes that raum writes, is it one?
             [false, true].into_iter().find_map(|by_address| {
                 let map =
@@ -346,6 +398,9 @@ fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
             if *data == LOCAL.to_ne_bytes() =>
         {
             Some((Match::ToLocal, 2))
+        }
+        [Expr::Ct { key: CT_DIRECTION, to: 0 }, Expr::Cmp { from: 0, not: false, data }, ..] if *data == [0] => {
+            Some((Match::Original, 2))
         }
         [Expr::Ct { .. }, Expr::Bitwise { .. }, Expr::Cmp { .. }, ..] => {
             [Match::Established, Match::Dnatted].into_iter().find_map(|condition| {
@@ -400,7 +455,7 @@ mod tests {
     fn shapes() -> Vec<Match> {
         let net = |text: &str| text.parse::<IpNet>().expect("a prefix");
         let name = || InterfaceRef::Name(IfName::new("eth0").expect("a name"));
-        let mut all = vec![Match::ToLocal, Match::Established, Match::Dnatted];
+        let mut all = vec![Match::ToLocal, Match::Established, Match::Dnatted, Match::Original];
         for not in [false, true] {
             for which in [name(), InterfaceRef::Set("lab".to_owned())] {
                 all.push(Match::Iif(Interfaces { which: which.clone(), not }));
@@ -434,6 +489,7 @@ mod tests {
             was: std::collections::BTreeMap::new(),
             sets: std::collections::BTreeMap::new(),
             addresses: std::collections::BTreeMap::new(),
+            learned: std::collections::BTreeMap::new(),
             maps: maps.into_iter().map(|(name, map)| (name.to_owned(), map)).collect(),
             chains: std::collections::BTreeMap::new(),
         }
@@ -443,6 +499,9 @@ mod tests {
     fn every_pair_of_conditions_with_every_verdict_is_read_back_as_written() {
         let table = table();
         let mut verdicts = vec![Verdict::Accept, Verdict::Drop, Verdict::Masquerade, Verdict::Jump("x".to_owned())];
+        verdicts.push(Verdict::MasqueradeRandom);
+        verdicts.extend([false, true].map(|v6| Verdict::Learn { v6, timeout_s: 300 }));
+        verdicts.extend([false, true].map(|v6| Verdict::DnatLearned { v6 }));
         verdicts.extend(["10.0.0.9", "fd00::9"].map(|to| Verdict::Snat(to.parse().expect("an address"))));
         verdicts.extend(table.maps.keys().map(|map| Verdict::DnatMap { map: map.clone() }));
         for first in shapes() {

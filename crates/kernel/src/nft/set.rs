@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use raum_core::name::IfName;
-use raum_core::nft::{PortKey, PortMap};
+use raum_core::nft::{Learned, PortKey, PortMap};
 
 use super::rule::{IFNAMSIZ, address, number, padded, proto, unpadded};
 use crate::message::Request;
@@ -18,6 +18,9 @@ const TYPE_IFNAME: u32 = 41;
 const TYPE_BITS: u32 = 6;
 /// `NFT_SET_MAP`.
 const MAP: u32 = 8;
+/// `NFT_SET_TIMEOUT`, `NFT_SET_EVAL`: entries that end, and that rules make.
+const TIMEOUT: u32 = 0x10;
+const EVAL: u32 = 0x20;
 /// User data of a set (libnftnl, `udata.h`): key in the byte order of the host, which `nft` wants to know to print names.
 const KEY_BYTE_ORDER_HOST: [u8; 6] =
     if cfg!(target_endian = "little") { [0, 4, 1, 0, 0, 0] } else { [0, 4, 0, 0, 0, 1] };
@@ -41,6 +44,19 @@ pub(super) fn addresses(v6: bool) -> Shape {
     let (key_type, key_length) = if v6 { (TYPE_IP6ADDR, 16) } else { (TYPE_IPADDR, 4) };
     Shape { flags: 0, key_type, key_length, data_type: 0, data_length: 0 }
 }
+
+/// A map that rules fill.
+pub(super) fn learned(what: Learned) -> Shape {
+    let (data_type, data_length) = match what {
+        Learned::Address { v6: false } => (TYPE_IPADDR, 4),
+        Learned::Address { v6: true } => (TYPE_IP6ADDR, 16),
+        Learned::Port => (TYPE_INET_SERVICE, 2),
+    };
+    Shape { flags: MAP | TIMEOUT | EVAL, data_type, data_length, ..ports(false, false) }
+}
+
+/// All of them.
+pub(super) const LEARNED: [Learned; 3] = [Learned::Address { v6: false }, Learned::Address { v6: true }, Learned::Port];
 
 /// The element of an address.
 pub(super) fn host(ip: &IpAddr) -> Element {

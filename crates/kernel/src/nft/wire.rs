@@ -10,7 +10,11 @@ pub(super) const META_OIFNAME: u32 = 7;
 pub(super) const META_NFPROTO: u32 = 15;
 pub(super) const META_L4PROTO: u32 = 16;
 pub(super) const CT_STATE: u32 = 0;
+pub(super) const CT_DIRECTION: u32 = 1;
 pub(super) const CT_STATUS: u32 = 2;
+pub(super) const CT_PROTO_SRC: u32 = 11;
+pub(super) const CT_SRC_IP: u32 = 19;
+pub(super) const CT_SRC_IP6: u32 = 21;
 pub(super) const BASE_NETWORK: u32 = 1;
 pub(super) const BASE_TRANSPORT: u32 = 2;
 pub(super) const FIB_ADDRTYPE: u32 = 3;
@@ -45,6 +49,12 @@ pub(super) enum Expr {
     Verdict { code: i32, chain: Option<String> },
     /// Source address of the interface that the packet leaves by.
     Masquerade,
+    /// The same with a port by chance (`NF_NAT_RANGE_PROTO_RANDOM_FULLY`).
+    MasqueradeRandom,
+    /// Loads something about the connection's first direction.
+    CtOriginal { key: u32, to: u32 },
+    /// Puts what is in registers into a map.
+    Update { map: String, key: u32, data: u32, timeout_ms: u64 },
     /// Loads a constant.
     Immediate { to: u32, data: Vec<u8> },
     /// New source out of a register.
@@ -70,6 +80,8 @@ fn word(register: u32) -> Option<u32> {
     }
 }
 
+/// `NF_NAT_RANGE_PROTO_RANDOM_FULLY` (include/uapi/linux/netfilter/nf_nat.h).
+const RANDOM_FULLY: u32 = 1 << 4;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 
@@ -85,7 +97,9 @@ impl Expr {
             Expr::Fib { .. } => "fib",
             Expr::Ct { .. } => "ct",
             Expr::Verdict { .. } | Expr::Immediate { .. } => "immediate",
-            Expr::Masquerade => "masq",
+            Expr::Masquerade | Expr::MasqueradeRandom => "masq",
+            Expr::CtOriginal { .. } => "ct",
+            Expr::Update { .. } => "dynset",
             Expr::Dnat { .. } | Expr::Snat { .. } => "nat",
             Expr::Counter => "counter",
             Expr::Other(name) => name,
@@ -164,6 +178,18 @@ impl Expr {
                     });
                 });
             }
+            Expr::MasqueradeRandom => {
+                data.be32(1, RANDOM_FULLY);
+            }
+            Expr::CtOriginal { key, to } => {
+                // IP_CT_DIR_ORIGINAL
+                data.be32(2, *key).be32(1, register(*to)).attribute(3, &[0]);
+            }
+            Expr::Update { map, key, data: value, timeout_ms } => {
+                // NFT_DYNSET_OP_UPDATE
+                data.text(1, map).be32(3, 1).be32(4, register(*key)).be32(5, register(*value));
+                data.attribute(6, &timeout_ms.to_be_bytes());
+            }
             Expr::Immediate { to, data: value } => {
                 data.be32(1, register(*to)).nest(2, |nest| {
                     nest.attribute(DATA_VALUE, value);
@@ -226,6 +252,14 @@ impl Expr {
                 Expr::Verdict { code, chain }
             }
             "immediate" => Expr::Immediate { to: at(1)?, data: value(2)? },
+            "ct" if data.find(3).and_then(Attribute::u8) == Some(0) => Expr::CtOriginal { key: number(2)?, to: at(1)? },
+            "dynset" if number(3)? == 1 => Expr::Update {
+                map: data.find(1)?.text()?.to_owned(),
+                key: at(4)?,
+                data: at(5)?,
+                timeout_ms: data.find(6)?.array().map(u64::from_be_bytes)?,
+            },
+            "masq" if number(1) == Some(RANDOM_FULLY) && number(2).is_none() => Expr::MasqueradeRandom,
             // flags (random, persistent) or a port range make it another one
             "masq" if [1, 2, 3].iter().all(|kind| number(*kind).unwrap_or(0) == 0) => Expr::Masquerade,
             // the kernel itself adds the flag that there is an address (`NF_NAT_RANGE_MAP_IPS`); with others or with ports it

@@ -17,6 +17,8 @@ const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 /// Elements in one message; their list is one attribute, which can have 65,535 bytes, and an element has less than 128.
 const ELEMENTS: usize = 400;
+/// As many entries as there are ports.
+const LEARNED_MAX: u32 = 65_535;
 /// What a socket's buffer must hold besides the message (`netlink_sendmsg`), and below what it always does.
 const SPARE: usize = 4 << 10;
 const ROOM: usize = 128 << 10;
@@ -114,6 +116,16 @@ impl<'t> Batch<'t> {
         }
         for (name, found) in &table.addresses {
             self.set(name, set::addresses(found.v6), &found.members.iter().map(set::host).collect::<Vec<_>>());
+        }
+        for (name, what) in &table.learned {
+            self.sets += 1;
+            let number = self.sets;
+            let mut request = self.request(format!("map {name}"), Message::NewSet, NLM_F_CREATE);
+            request.text(2, name).be32(10, number);
+            set::learned(*what).write(&mut request);
+            request.nest(9, |nest| {
+                nest.be32(1, LEARNED_MAX);
+            });
         }
         for (name, map) in &table.maps {
             let entries: Vec<Element> = map.entries.iter().map(|(key, to)| set::entry(key, *to)).collect();

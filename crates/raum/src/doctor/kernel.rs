@@ -165,6 +165,7 @@ fn probes(lab: &LabName) -> Vec<Probe> {
             was: BTreeMap::new(),
             sets: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            learned: BTreeMap::new(),
             maps: BTreeMap::new(),
             chains: BTreeMap::new(),
         };

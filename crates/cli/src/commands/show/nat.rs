@@ -79,6 +79,14 @@ fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
             let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
             vec![format!("masquerade {from}{out}")]
         }
+        Verdict::MasqueradeRandom => {
+            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
+            vec![format!("masquerade everything{out}, each flow with a port by chance")]
+        }
+        Verdict::DnatLearned { v6 } => {
+            let family = if *v6 { "IPv6" } else { "IPv4" };
+            vec![format!("{family} to a port that somebody inside has -> who has it, from anybody")]
+        }
         Verdict::Snat(to) => {
             let from = source.unwrap_or_else(|| "everything".to_owned());
             let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
@@ -89,7 +97,7 @@ fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
             entries.map(|(key, target)| forward_in_words(*key, *target)).collect()
         }
         Verdict::Unknown(text) => vec![format!("{} {text}", paint(BAD, "foreign rule"))],
-        Verdict::Accept | Verdict::Drop | Verdict::Jump(_) => Vec::new(),
+        Verdict::Accept | Verdict::Drop | Verdict::Jump(_) | Verdict::Learn { .. } => Vec::new(),
     }
 }
 

@@ -135,8 +135,27 @@ fn router_nat(scene: &Scene<'_>, node: &Node) -> Option<Problem> {
                 .label("packets could not leave by it")
                 .help(did_you_mean(out.as_str(), known(), "put it on a switch, or link it to something")),
         ),
-        Some(_) => source(scene, Some(node), nat),
+        Some(out) => source(scene, Some(node), nat).or_else(|| like(scene, node, nat, out)),
     }
+}
+
+/// A NAT of a kind gives the interface's address, and a full cone must know it beforehand.
+fn like(scene: &Scene<'_>, node: &Node, nat: &Nat, out: &IfName) -> Option<Problem> {
+    let like = nat.like.as_ref()?;
+    if let Some(source) = nat.source.first() {
+        return Some(
+            Problem::new(format!("a NAT like `{}` has no `source`", like.value), source.span.clone())
+                .label("packets get the address of the interface they leave by")
+                .help("leave out `source`, or `like`"),
+        );
+    }
+    let mut own = scene.wiring.addressed(Place::of(&node.name));
+    let has_none = !own.any(|(name, _)| name == out);
+    has_none.then(|| {
+        Problem::new(format!("`{out}` of `{}` has no address", node.name.value), like.span.clone())
+            .label("whose address would packets get?")
+            .help(format!("give `{out}` an address"))
+    })
 }
 
 /// A source address on a network of `out` that is nobody's: whoever wants to answer asks for its neighbour in vain. One on no

@@ -2,7 +2,7 @@
 
 use super::form::{Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
 use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
-use crate::lab::{Address, At, FilterRule, Forward, Policy, Publish, RouteSpec};
+use crate::lab::{Address, At, FilterRule, Forward, NatLike, Policy, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 /// Every mapping type of the file.
@@ -168,6 +168,8 @@ mapping! {
         "out" out: At<IfName>,
         /// The address they get instead, at most one of IPv4 and one of IPv6.
         "source" source: Vec<At<Source>>,
+        /// The NAT of this kind as found in the field: `home`, `corporate`, `full-cone`, `carrier-grade` or `cloud`.
+        "like" like: At<NatLike>,
     }
     required { "out" }
     not yet { }

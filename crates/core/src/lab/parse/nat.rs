@@ -26,7 +26,7 @@ impl FileType for SwitchNatValue {
             Kind::Map(_) => {
                 let nat = SwitchNat::read(tree, reader)?;
                 let source = sources(nat.source, reader);
-                Some(Self(Some(At::new(Nat { out: Some(nat.out?), source }, nat.span))))
+                Some(Self(Some(At::new(Nat { out: Some(nat.out?), source, like: None }, nat.span))))
             }
             Kind::Scalar(text) if text.text.len() > 3 && IfName::new(&text.text).is_ok() && !is_bool(&text.text) => {
                 reader.report(wrong_kind(&Self::what(), tree).help(format!("write `{{ out: {} }}`", text.text)));
@@ -34,7 +34,7 @@ impl FileType for SwitchNatValue {
             }
             Kind::Scalar(_) => {
                 let on = At::<bool>::read(tree, reader)?;
-                Some(Self(on.value.then(|| At::new(Nat { out: None, source: Vec::new() }, on.span))))
+                Some(Self(on.value.then(|| At::new(Nat { out: None, source: Vec::new(), like: None }, on.span))))
             }
             _ => {
                 reader.report(wrong_kind(&Self::what(), tree));
@@ -74,6 +74,6 @@ impl RouterNat {
     /// As the lab has it.
     pub fn nat(self, reader: &mut Reader) -> Option<At<Nat>> {
         let source = sources(self.source, reader);
-        Some(At::new(Nat { out: Some(self.out?), source }, self.span))
+        Some(At::new(Nat { out: Some(self.out?), source, like: self.like }, self.span))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::file::{ALL, LabFile};
 use super::form::{Form, Gateway, LinkEnd, Names, OnEnd, Subnet};
 use super::read::{FileType, KeyAbout, plain};
-use crate::lab::{Address, FilterRule, Forward, Publish, RouteSpec};
+use crate::lab::{Address, FilterRule, Forward, NatLike, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac};
 
 /// The JSON Schema of lab files (draft 2020-12). It takes every valid file, and some that the reader refuses.
@@ -59,6 +59,7 @@ pub fn reference() -> String {
     form::<Publish>(&mut text);
     form::<Forward>(&mut text);
     form::<FilterRule>(&mut text);
+    form::<NatLike>(&mut text);
     text
 }
 

@@ -181,11 +181,21 @@ fn namespace() -> impl Strategy<Value = Value> {
         ("gateway", one_of_each_family(v4().boxed(), v6().boxed())),
         ("routes", few(route().boxed()).boxed()),
         ("forwarding", any::<bool>().prop_map(Value::Bool).boxed()),
-        ("nat", nat().boxed()),
+        ("nat", router_nat().boxed()),
         ("publish", few(publish().boxed()).boxed()),
         ("forward", few(forward().boxed()).boxed()),
         ("filter", filter(true).boxed()),
     ])
+}
+
+fn router_nat() -> impl Strategy<Value = Value> {
+    let like = prop_oneof![Just("home"), Just("corporate"), Just("full-cone"), Just("carrier-grade"), Just("cloud")];
+    (nat(), option::of(like)).prop_map(|(mut nat, like)| {
+        if let (Value::Object(nat), Some(like)) = (&mut nat, like) {
+            nat.insert("like".to_owned(), json!(like));
+        }
+        nat
+    })
 }
 
 fn filter(of_namespace: bool) -> impl Strategy<Value = Value> {
