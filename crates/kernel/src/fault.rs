@@ -7,7 +7,8 @@
 //! Two environment variables, read once, at the first point:
 //!
 //! - `RAUM_POINTS=FILE`: appends a line to the file at each point, `17 rename`, so that a test learns how many there are.
-//! - `RAUM_FAULT=WHAT@POINT` or `WHAT@POINT+MORE`: what happens at a point, counted from 0, and at so many after it. `kill`
+//! - `RAUM_FAULT=WHAT@POINT` or `WHAT@POINT+MORE`: what happens at a point, counted from 0, and at so many after it;
+//!   `WHAT@NAME` at all points of that name: what this kernel does not have (`EPROTONOSUPPORT@netfilter socket`). `kill`
 //!   is SIGKILL before the operation; within a message of several requests, those before it are sent. An errno's name
 //!   (`EBUSY`, `ENOMEM`, `ENOSPC`, `EEXIST`, `ENODEV`, `EPERM`) is the answer instead of the operation. `interrupted` marks
 //!   the answer to a dump with `NLM_F_DUMP_INTR`, `short` gives an answer too little room, `lost` reports an answer that the
@@ -78,7 +79,12 @@ mod armed {
 
     struct Plan {
         log: Option<File>,
-        fault: Option<(Fault, Range<usize>)>,
+        fault: Option<(Fault, Place)>,
+    }
+
+    enum Place {
+        Numbers(Range<usize>),
+        Name(String),
     }
 
     fn plan() -> &'static Plan {
@@ -90,7 +96,7 @@ mod armed {
         })
     }
 
-    fn parse(text: &str) -> Option<(Fault, Range<usize>)> {
+    fn parse(text: &str) -> Option<(Fault, Place)> {
         let (what, at) = text.split_once('@')?;
         let fault = match what {
             "kill" => Fault::Kill,
@@ -103,12 +109,16 @@ mod armed {
             "EEXIST" => Fault::Refused(Errno::EXIST),
             "ENODEV" => Fault::Refused(Errno::NODEV),
             "EPERM" => Fault::Refused(Errno::PERM),
+            "EPROTONOSUPPORT" => Fault::Refused(Errno::PROTONOSUPPORT),
             _ => return None,
         };
+        if !at.starts_with(|c: char| c.is_ascii_digit()) {
+            return Some((fault, Place::Name(at.to_owned())));
+        }
         let (from, more) = at.split_once('+').unwrap_or((at, "0"));
         let from: usize = from.parse().ok()?;
         let more: usize = more.parse().ok()?;
-        Some((fault, from..from.saturating_add(more).saturating_add(1)))
+        Some((fault, Place::Numbers(from..from.saturating_add(more).saturating_add(1))))
     }
 
     /// A file operation is about to be tried.
@@ -133,7 +143,11 @@ mod armed {
             let lines: String = (first..first + count).map(|number| format!("{number} {what}\n")).collect();
             log.write_all(lines.as_bytes()).expect("RAUM_POINTS");
         }
-        let (fault, range) = plan.fault.as_ref()?;
+        let (fault, place) = plan.fault.as_ref()?;
+        let range = match place {
+            Place::Numbers(range) => range,
+            Place::Name(name) => return (name == what).then_some((0..count, *fault)),
+        };
         let (start, end) = (first.max(range.start), (first + count).min(range.end));
         (start < end).then(|| (start - first..end - first, *fault))
     }

@@ -18,6 +18,9 @@ const OTHER_DESCRIPTORS: usize = 128;
 /// Never more than this, however many descriptors the system allows.
 const SPACES_MAX: usize = 16_384;
 
+/// So many at once are always tried: with three descriptors for each and the few others they fit into 40.
+const FEWEST: usize = 4;
+
 /// The kernel this process runs on, seen from the namespace that it was in when this was made: the host.
 ///
 /// Keeps one descriptor and one socket for each namespace that it has seen, and so keeps a namespace alive whose name
@@ -74,7 +77,7 @@ impl Linux {
             }
         }
         // a limit that could not be raised makes it slower, not wrong: fewer are kept
-        fit(getrlimit(Resource::Nofile)).saturating_sub(self.spaces.len()).max(16)
+        fit(getrlimit(Resource::Nofile)).saturating_sub(self.spaces.len()).max(FEWEST)
     }
 
     /// Lets go of spaces beyond so many; which ones does not matter.

@@ -88,12 +88,12 @@ impl Socket {
     /// # Errors
     /// The kernel has no such protocol, or there are too many open files.
     pub fn open(protocol: Protocol) -> Result<Self, OpError> {
-        let (number, what) = match protocol {
-            Protocol::Route => (None, "an rtnetlink socket"),
-            Protocol::Netfilter => (Some(netlink::NETFILTER), "a netfilter netlink socket"),
-            Protocol::SocketDiagnosis => (Some(netlink::SOCK_DIAG), "a sock_diag netlink socket"),
+        let (number, what, point) = match protocol {
+            Protocol::Route => (None, "an rtnetlink socket", "route socket"),
+            Protocol::Netfilter => (Some(netlink::NETFILTER), "a netfilter netlink socket", "netfilter socket"),
+            Protocol::SocketDiagnosis => (Some(netlink::SOCK_DIAG), "a sock_diag netlink socket", "diagnosis socket"),
         };
-        let fd = fault::point("socket")
+        let fd = fault::point(point)
             .and_then(|()| socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, number))
             .map_err(|cause| errno::at(what, cause))?;
         // All three only make answers better, and strict checking is unknown before Linux 4.20: no error if refused.

@@ -137,7 +137,8 @@ impl Place {
             };
             match point("flock").and_then(|()| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
                 // the one before us may have been the last lab's `down`, which removes the lock with the directory
-                Ok(()) if self.is_there(&file).map_err(self.error("look at", self.root.clone()))? => {
+                // it can only be gone together with its name, and the directory after that
+                Ok(()) if root.has(&file, LOCK) => {
                     let lock = Lock { _file: file };
                     return match self.begin(&root) {
                         Ok(()) => Ok(lock),
@@ -156,15 +157,6 @@ impl Place {
                 Err(Errno::AGAIN) => thread::sleep(PATIENCE),
                 Err(errno) => return Err(wrap(errno.into())),
             }
-        }
-    }
-
-    /// Is that open file the lock that others find?
-    fn is_there(&self, file: &OwnedFd) -> io::Result<bool> {
-        match Folder::open(&self.root) {
-            Ok(root) => Ok(root.has(file, LOCK)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
         }
     }
 

@@ -20,6 +20,9 @@ use crate::host::Surroundings;
 use crate::problem::Problem;
 use scene::Scene;
 
+/// So many problems of a lab are told.
+const PROBLEMS_MAX: usize = 1000;
+
 /// All problems of the lab, in the order of the file.
 ///
 /// What the many names of a range have in common is one problem, not one for each.
@@ -35,6 +38,8 @@ pub fn check(lab: &Lab, around: &Surroundings) -> Vec<Problem> {
     ports::check(&scene, &mut problems);
     filter::check(&scene, &mut problems);
     problems.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
+    // more than anybody would read
+    problems.truncate(PROBLEMS_MAX);
     gather(problems)
 }
 
@@ -72,7 +77,7 @@ fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k s
     let lower = word.to_ascii_lowercase();
     known
         .map(|key| (strsim::damerau_levenshtein(&lower, &key.to_ascii_lowercase()), key))
-        .filter(|&(distance, key)| distance <= 1 + key.len() / 4 && distance < key.len().max(2))
+        .filter(|&(distance, key)| distance <= 1 + key.len() / 4 && distance < key.len())
         .min()
         .map(|(_, key)| key)
 }

@@ -102,7 +102,15 @@ impl Form for Mac {
         let (label, help) = match text.text.parse() {
             Ok(mac) => return Some(mac),
             Err(MacError::NotUnicast(_)) => {
-                ("a multicast address, or zero", "the lowest bit of the first byte is 0".to_owned())
+                let first = text.text.get(..2).and_then(|byte| u8::from_str_radix(byte, 16).ok()).unwrap_or(0);
+                match text.text.get(2..) {
+                    // the lowest bit says so; the next one, that nobody has bought the address (IEEE 802)
+                    Some(rest) if first != 0 => {
+                        let own = format!("{:02x}{rest}", (first & 0xfe) | 0x02);
+                        ("the address of a group, not of one interface", format!("did you mean {own}?"))
+                    }
+                    _ => ("no interface can have zero", Self::HELP.to_owned()),
+                }
             }
             Err(MacError::Form(_)) => match text.text.replace(['-', '.'], ":").parse::<Mac>() {
                 Ok(mac) => ("the bytes are separated by colons", format!("did you mean {mac}?")),
