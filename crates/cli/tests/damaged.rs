@@ -101,7 +101,7 @@ fn a_record_or_journal_that_was_cut_or_edited_is_told_and_in_nobodys_way() {
         let before = host_side();
         up();
         let whole = fs::read_to_string(format!("{FOLDER}/record.json")).expect("a record");
-        let cut = (0..whole.len()).step_by(whole.len() / 7).map(|end| whole[..end].to_owned());
+        let cut = (0..whole.len()).step_by(whole.len() / 3).map(|end| whole[..end].to_owned());
         let edited = [
             "null".to_owned(),
             "[".repeat(100_000),
@@ -113,7 +113,9 @@ fn a_record_or_journal_that_was_cut_or_edited_is_told_and_in_nobodys_way() {
         ];
         for (number, content) in cut.chain(edited).enumerate() {
             let when = format!("damage {number}: {}", content.get(..40).unwrap_or(&content));
-            for file in ["record.json", "journal.json"] {
+            // a journal is read by `down` alone, and a few will do
+            let files = if number % 4 == 0 { &["record.json", "journal.json"][..] } else { &["record.json"] };
+            for &file in files {
                 fs::write(format!("{FOLDER}/{file}"), &content).expect("damage");
                 let (code, said) = raum(&["ls"]);
                 assert!(code == Some(0) && said.contains("kept"), "{when}: {said}");
