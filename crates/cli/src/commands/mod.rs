@@ -19,8 +19,8 @@ mod plan;
 mod show;
 mod status;
 mod step;
-mod trace;
 mod top;
+mod trace;
 mod up;
 mod watch;
 

@@ -160,7 +160,7 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
             for number in ours {
                 let nat = &mut maker.lab.switches[number].nat;
                 if nat.is_none() || out.is_none() {
-                    *nat = Some(At::nowhere(Nat { out: out.clone(), source: Vec::new() }));
+                    *nat = Some(At::nowhere(Nat { out: out.clone(), ..Nat::default() }));
                 }
             }
             Ok(())
@@ -211,7 +211,7 @@ fn on_router(maker: &mut Maker<'_>, room: usize, rule: &Translation) -> Result<(
             if node.nat.as_ref().is_some_and(|nat| nat.out.as_ref().is_none_or(|known| known.value != out)) {
                 return Err(why("a router of a lab translates at one interface"));
             }
-            node.nat = Some(At::nowhere(Nat { out: Some(At::nowhere(out)), source: Vec::new() }));
+            node.nat = Some(At::nowhere(Nat { out: Some(At::nowhere(out)), ..Nat::default() }));
             // that it passes packets on follows
             node.forwarding = node.forwarding.take().filter(|forwarding| !forwarding.value);
             Ok(())

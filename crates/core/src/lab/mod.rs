@@ -123,7 +123,7 @@ pub struct Switch {
 }
 
 /// Source address translation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Nat {
     /// `out:`, the interface that packets leave by. None (`nat: true`): whatever is not of this lab; the host's interfaces
     /// with a default route then also let answers in.

@@ -71,6 +71,8 @@ fn reason(op: &Op) -> String {
         Op::SetSysctl { ns, key, value } => sysctl(&ns.to_string(), key, value),
         Op::ReplaceTable { ns, table } => rules(&ns.to_string(), table),
         Op::DelTable { ns, .. } => format!("{ns} has no rules of this lab any more"),
+        Op::AddZone { interface, .. } => format!("firewalld lets pass what comes in by {interface}: zone trusted"),
+        Op::DelZone { interface, .. } => format!("firewalld treats {interface} like any other again"),
         Op::AddOpening { opening, lab, .. } => {
             format!(
                 "somebody else's chain {} drops what lab {lab} needs: a rule before that lets it pass",

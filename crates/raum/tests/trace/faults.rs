@@ -191,6 +191,7 @@ pub fn own_drop(place: &str, lab: &str) {
         was: Default::default(),
         sets: Default::default(),
         addresses: Default::default(),
+        learned: Default::default(),
         maps: Default::default(),
         chains: [("forward".to_owned(), chain)].into(),
     };

@@ -39,7 +39,7 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, out: Option<&Words>) -> Refu
     };
     let Some(there) = there else { return Ok(()) };
     let span = out.as_ref().map_or_else(|| of.span.clone(), |out| out.span.clone());
-    let nat = At::new(Nat { out, source: Vec::new() }, span);
+    let nat = At::new(Nat { out, ..Nat::default() }, span);
     match there {
         Some(other) if *other != nat => {
             let problem = Problem::new(format!("`{}` translates addresses already", of.value), nat.span.clone())

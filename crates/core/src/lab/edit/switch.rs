@@ -28,7 +28,7 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
         name,
         subnets,
         gateway: options.gateway.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
-        nat: options.nat.as_ref().map(|word| At::new(Nat { out: None, source: Vec::new() }, word.span())),
+        nat: options.nat.as_ref().map(|word| At::new(Nat::default(), word.span())),
         place: options.place.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
         mtu: options.mtu.as_ref().map(|word| typed::mtu(&word.text, word.at)).transpose()?,
         mac: options.mac.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,

@@ -52,7 +52,6 @@ struct Room<'r> {
     names: HashMap<NodeName, (&'static str, Range<usize>)>,
 }
 
-
 impl Room<'_> {
     /// Room for the names of an entry, each with so many things; none if the lab becomes too big.
     fn take(&mut self, names: &At<Names>, things: usize) -> Option<()> {
