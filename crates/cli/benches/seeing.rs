@@ -3,7 +3,7 @@
 //! N namespaces in a row, each with lo and both ends of its wires to the next ones, bound under /run/netns as `ip netns` has
 //! them. `raum show --all`, `raum show`, and `raum show --all --json` as whole processes, against the floor: the same dumps of the kernel,
 //! raw, on as many threads, in one process that knows beforehand where everything is and decodes nothing. Everything
-//! happens in namespaces of its own. Prints the medians, as in docs/performance.md.
+//! happens in namespaces of its own, where no other process of the machine is seen. Prints the medians, as in docs/performance.md.
 
 #[path = "../../kernel/tests/bare/mod.rs"]
 mod bare;
@@ -158,7 +158,16 @@ fn outside() {
     let user = if root { Vec::new() } else { vec!["--user", "--map-root-user"] };
     let error = Command::new("unshare")
         .args(user)
-        .args(["--net", "--mount", "sh", "-c", "mount -t tmpfs bench /run && ulimit -n 4096 && exec \"$0\" \"$@\""])
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "sh",
+            "-c",
+            "mount -t tmpfs bench /run && ulimit -n 4096 && exec \"$0\" \"$@\"",
+        ])
         .arg(std::env::current_exe().expect("this program"))
         .args(std::env::args().skip(1))
         .env(INSIDE, "1")
