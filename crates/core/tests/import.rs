@@ -25,10 +25,14 @@ fn taken_over(mut state: State) -> String {
             namespace.sysctls.clear();
         }
     }
-    // hardware addresses are raum's choice; so are those that a file pinned
+    // hardware addresses are raum's choice; so are those that a file pinned. Isolated ports are a note of the import
     let mac = |word: &str| word.len() == 17 && word.matches(':').count() == 5;
     let lines = state.to_string();
-    let lines = lines.lines().map(|line| line.split(' ').filter(|word| !mac(word)).collect::<Vec<_>>().join(" "));
+    // a route of the host's published ports goes with their rules
+    let lines = lines
+        .lines()
+        .filter(|line| !line.starts_with("host: route local "))
+        .map(|line| line.split(' ').filter(|word| !mac(word) && *word != "isolated").collect::<Vec<_>>().join(" "));
     lines.map(|line| line + "\n").collect()
 }
 

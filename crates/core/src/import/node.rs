@@ -97,6 +97,8 @@ fn routes(maker: &mut Maker<'_>, net: &Net, gateways: &[Option<Gateway>], room: 
         node.gateways.extend(implied.into_iter().chain(written).chain(none).map(At::nowhere));
     }
     let others = made(there).filter(|route| route.to.prefix_len() > 0 || route.kind != "unicast");
+    // what a lab makes for its published ports is not anybody's wish
+    let others = others.filter(|route| route.kind != "local");
     for route in others {
         if maker.is_host(room) && !is_ours(route, &interfaces) {
             continue;
