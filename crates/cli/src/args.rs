@@ -121,6 +121,24 @@ pub enum Command {
     },
     /// Examine this host: what would keep labs from working, and what helps; exit status 1 at a problem.
     Doctor,
+    /// Try what the lab file expects (`expect:`): what reaches what, with real packets; exit status 1 if anything differs.
+    Test {
+        /// The lab file, or the name of a lab that is up.
+        #[arg(default_value = "raum.yaml", value_name = "FILE|LAB")]
+        what: String,
+        /// Milliseconds to wait for what shall arrive.
+        #[arg(long, default_value_t = 3000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+        timeout: u64,
+        /// Milliseconds in which nothing must arrive, for `cannot reach`.
+        #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+        quiet: u64,
+        /// Write a JUnit report into a file as well.
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+        /// Print TAP (Test Anything Protocol) instead of text.
+        #[arg(long, conflicts_with = "json")]
+        tap: bool,
+    },
     /// Print the JSON Schema of the lab file.
     Schema,
     /// Print completions for a shell.

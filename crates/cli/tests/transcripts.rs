@@ -118,3 +118,16 @@ macro_rules! transcripts {
 }
 
 transcripts!(changing, damaged, doctor, first_steps, foreign, graph, inside, json, mistakes, refused, script);
+transcripts! {
+    changing,
+    damaged,
+    doctor,
+    first_steps,
+    foreign,
+    inside,
+    json,
+    mistakes,
+    refused,
+    script,
+    test,
+}

@@ -22,6 +22,7 @@ pub mod beside;
 pub mod doctor;
 pub mod error;
 pub mod exec;
+pub mod expect;
 pub mod labs;
 pub mod permission;
 pub mod picture;

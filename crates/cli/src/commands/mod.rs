@@ -13,6 +13,7 @@ mod ping;
 mod plan;
 mod show;
 mod status;
+mod test;
 mod up;
 
 use crate::args::{Args, Command};
@@ -39,6 +40,9 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
             ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
         }
         Command::Doctor => doctor::run(look),
+        Command::Test { what, timeout, quiet, junit, tap } => {
+            test::run(&test::Asked { what, timeout, quiet, junit, tap }, look)
+        }
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),

@@ -55,6 +55,7 @@ fn shop() -> Lab {
         switches: vec![switch("lan", &["10.10.0.0/24"])],
         nodes: vec![web, node("db", vec![db])],
         links: Vec::new(),
+        expect: Vec::new(),
     }
 }
 

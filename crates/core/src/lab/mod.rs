@@ -7,6 +7,7 @@
 pub mod range;
 
 mod check;
+pub mod expect;
 mod parse;
 mod write;
 
@@ -15,11 +16,12 @@ use std::net::IpAddr;
 use std::ops::{Deref, Range};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 pub use check::check;
+pub use expect::Expectation;
 pub use parse::schema::{reference, schema};
 pub use parse::{FILE_MAX, parse};
 
@@ -59,6 +61,19 @@ impl<T: PartialEq> PartialEq for At<T> {
 
 impl<T: Eq> Eq for At<T> {}
 
+/// As the value alone: a place is worth nothing without its file.
+impl<T: Serialize> Serialize for At<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(At::nowhere)
+    }
+}
+
 /// Transport protocols that can be published and forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -89,6 +104,8 @@ pub struct Lab {
     pub nodes: Vec<Node>,
     /// `links:`, in the order of the file. Attachments by `on:` are not among them: see [`Node::on`].
     pub links: Vec<Wire>,
+    /// `expect:`, in the order of the file, names in ranges each by each.
+    pub expect: Vec<At<Expectation>>,
 }
 
 /// A Linux bridge.

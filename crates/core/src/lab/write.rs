@@ -24,6 +24,10 @@ impl fmt::Display for Lab {
             f.write_str("links:\n")?;
             self.links.iter().try_for_each(|link| write_link(f, link))?;
         }
+        if !self.expect.is_empty() {
+            f.write_str("expect:\n")?;
+            self.expect.iter().try_for_each(|expect| writeln!(f, "  - {}", text(&expect.to_string())))?;
+        }
         Ok(())
     }
 }

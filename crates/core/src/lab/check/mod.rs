@@ -6,6 +6,7 @@
 
 mod addresses;
 mod ends;
+mod expect;
 mod names;
 mod ports;
 mod routing;
@@ -32,6 +33,7 @@ pub fn check(lab: &Lab, around: &Surroundings) -> Vec<Problem> {
     addresses::check(&scene, &mut problems);
     routing::check(&scene, &mut problems);
     ports::check(&scene, &mut problems);
+    expect::check(&scene, &mut problems);
     problems.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
     gather(problems)
 }

@@ -1,6 +1,6 @@
 //! The lab file: every mapping, every key, once. Readers, JSON Schema and reference all come from these declarations.
 
-use super::form::{Gateway, LinkEnd, Names, OnEnd, Subnet};
+use super::form::{Expect, Gateway, LinkEnd, Names, OnEnd, Subnet};
 use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
 use crate::lab::{Address, At, Forward, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
@@ -28,11 +28,11 @@ mapping! {
         "namespaces" namespaces: Named<NamespaceFile>,
         /// Links (veth pairs) between two namespaces, or a namespace and a switch.
         "links" links: List<LinkFile>,
+        /// What reaches what, and what must not: `raum test` tries it with packets.
+        "expect" expect: List<At<Expect>>,
     }
     required { }
-    not yet {
-        "expect": "leave it out for now; `raum ping` tests what reaches what"
-    }
+    not yet { }
 }
 
 mapping! {

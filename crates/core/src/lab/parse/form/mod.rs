@@ -5,6 +5,7 @@
 
 mod address;
 mod end;
+mod expect;
 mod name;
 mod port;
 mod route;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) use address::{Gateway, Subnet};
 pub(super) use end::{LinkEnd, OnEnd, RawEnd};
+pub(super) use expect::{Expect, RawParty};
 pub(super) use name::Names;
 
 use super::read::{Reader, plain};
