@@ -117,13 +117,13 @@ macro_rules! transcripts {
     };
 }
 
-transcripts!(changing, damaged, doctor, first_steps, foreign, graph, inside, json, mistakes, refused, script);
 transcripts! {
     changing,
     damaged,
     doctor,
     first_steps,
     foreign,
+    graph,
     inside,
     json,
     mistakes,
