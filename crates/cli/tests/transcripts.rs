@@ -118,6 +118,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    capture,
     changing,
     damaged,
     doctor,

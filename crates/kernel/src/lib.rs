@@ -16,6 +16,7 @@ mod linux;
 pub mod message;
 pub mod names_folder;
 pub mod namespace;
+pub mod neighbours;
 pub mod nft;
 mod observe;
 pub mod probe;
@@ -29,6 +30,7 @@ pub mod socket;
 mod space;
 mod survey;
 mod sysctl;
+pub mod tap;
 pub mod view;
 mod workers;
 

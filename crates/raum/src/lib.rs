@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 pub mod beside;
+pub mod capture;
 pub mod doctor;
 pub mod error;
 pub mod exec;

@@ -1,10 +1,12 @@
 //! One file per command; this one is the table of contents.
 
 mod beside;
+mod capture;
 mod check;
 mod describe;
 mod doctor;
 mod down;
+mod everybody;
 mod generate;
 mod graph;
 mod inside;
@@ -35,13 +37,21 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         }
         Command::Exec { namespace, command } => inside::exec(&namespace, command),
         Command::Shell { namespace } => inside::shell(&namespace),
-        Command::Ping { from, to, count, interval, timeout, v4, v6 } => {
+        Command::Ping { from, to, all, count, interval, timeout, v4, v6 } => {
             let v6 = (v4 || v6).then_some(v6);
-            ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
+            match (from, to) {
+                (Some(from), Some(to)) if !all => {
+                    ping::run(&ping::Asked { from, to, count, interval, timeout: timeout.unwrap_or(1000), v6 }, look)
+                }
+                (lab, _) => everybody::run(lab.as_deref(), timeout.unwrap_or(3000), v6, look),
+            }
         }
         Command::Doctor => doctor::run(look),
         Command::Test { what, timeout, quiet, junit, tap } => {
             test::run(&test::Asked { what, timeout, quiet, junit, tap }, look)
+        }
+        Command::Capture { what, filter, write, count, duration, snap } => {
+            capture::run(&capture::Asked { what, filter, write, count, duration, snap }, look)
         }
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),

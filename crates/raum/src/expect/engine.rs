@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use raum_core::host::OpError;
 use raum_core::lab::Proto;
 use raum_core::name::NsId;
+use raum_kernel::neighbours::{self, Neighbours};
 use raum_kernel::{errno, namespace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -39,6 +40,10 @@ const SLICE: Duration = Duration::from_millis(10);
 const BURST: usize = 64;
 /// Connections that are tried at the same time.
 const THREADS: usize = 64;
+/// Trials under way at the same time, where there would be too many neighbours.
+const WINDOW: usize = 200;
+/// The kernel's usual limit of neighbours, where it does not tell (`gc_thresh3`).
+const NEIGHBOURS: usize = 1024;
 /// In a bigger lab only those are listened to that an expectation is about.
 const PLACES_MAX: usize = 128;
 
@@ -50,8 +55,25 @@ struct Engine<'a> {
     listeners: Vec<Listener>,
     connections: VecDeque<Connection>,
     evidence: Vec<Evidence>,
-    /// What each trial came to, once it is clear.
+    /// Those that are under way, by their numbers.
+    active: Vec<Active>,
+    /// The first one that was not begun yet.
+    next: usize,
+    /// From its beginning to the moment that it was clear, for each.
     clear: Vec<Option<Duration>>,
+    /// Where neighbours are to be forgotten, if there would be too many of them.
+    neighbours: Vec<Neighbours>,
+    /// So many became clear since.
+    remembered: usize,
+}
+
+/// A trial that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Active {
+    number: usize,
+    start: Instant,
+    /// How often it was sent.
+    sent: usize,
 }
 
 pub(super) fn run(suite: &Suite, limits: Limits, stop: &AtomicBool) -> Result<Vec<Verdict>, RunError> {
@@ -78,10 +100,19 @@ pub(super) fn run(suite: &Suite, limits: Limits, stop: &AtomicBool) -> Result<Ve
         listeners: Vec::new(),
         connections: VecDeque::new(),
         evidence: suite.trials.iter().map(|_| Evidence::default()).collect(),
+        active: Vec::new(),
+        next: 0,
         clear: vec![None; suite.trials.len()],
+        neighbours: Vec::new(),
+        remembered: 0,
     };
+    let forget = too_many_neighbours(suite);
     for (&place, fd) in &namespaces {
         engine.open(place, fd).map_err(|cause| refused(place, cause))?;
+        if forget && suite.places[place].ns != NsId::Host {
+            let opened = namespace::in_namespace(fd, Neighbours::open).and_then(|opened| opened);
+            engine.neighbours.push(opened.map_err(|cause| refused(place, cause))?);
+        }
     }
     engine.note_programs();
     let (told, results) = channel();
@@ -118,6 +149,15 @@ fn needed(suite: &Suite) -> BTreeSet<usize> {
         needed.extend(0..suite.places.len());
     }
     needed
+}
+
+/// Would all of it at once fill the kernel's table of neighbours? Each trial makes two at most, asking and being asked. Half of
+/// the limit is left to others.
+fn too_many_neighbours(suite: &Suite) -> bool {
+    [false, true].into_iter().any(|v6| {
+        let trials = suite.trials.iter().filter(|trial| trial.to.is_ipv6() == v6).count();
+        trials * 2 > neighbours::limit(v6).unwrap_or(NEIGHBOURS) / 2
+    })
 }
 
 /// As many open files as are needed, as far as the hard limit goes. What is refused later is told where it is.
@@ -266,58 +306,72 @@ impl Engine<'_> {
         stop: &AtomicBool,
         results: &Receiver<(u32, Connected)>,
     ) -> Result<Vec<Verdict>, RunError> {
-        let start = Instant::now();
-        let mut again = AGAIN.iter().peekable();
         loop {
             if stop.load(Ordering::Relaxed) {
                 return Err(RunError::Stopped);
             }
-            if again.next_if(|at| start.elapsed() >= **at).is_some() {
-                self.send_all();
-            }
+            self.begin();
+            self.send_due();
             self.hear();
             for (trial, result) in results.try_iter() {
                 if let Some(evidence) = usize::try_from(trial).ok().and_then(|at| self.evidence.get_mut(at)) {
                     evidence.connected = Some(result);
+                    evidence.fresh = true;
                 }
             }
-            let elapsed = start.elapsed();
-            if self.is_over(limits, elapsed) {
+            self.settle(limits);
+            if self.active.is_empty() && self.next == self.suite.trials.len() {
                 // what arrived while all this was looked at
                 self.hear();
-                return Ok(self.verdicts(limits, elapsed));
+                return Ok(self.verdicts(limits));
             }
-            let next = again.peek().map_or(SLICE, |at| at.saturating_sub(elapsed).min(SLICE));
-            self.wait(next.max(Duration::from_millis(1)));
+            self.wait(SLICE);
         }
     }
 
-    /// Is everything clear, or time over? What must not arrive is only clear when its time is over.
-    fn is_over(&mut self, limits: Limits, elapsed: Duration) -> bool {
-        let mut over = true;
-        for ((trial, evidence), clear) in self.suite.trials.iter().zip(&self.evidence).zip(&mut self.clear) {
-            if clear.is_some() {
-                continue;
-            }
-            let done = match trial.reaches {
-                true => judge(trial, &self.suite.places, evidence, limits).passed || evidence.is_hopeless(trial),
-                false => elapsed >= limits.quiet || !judge(trial, &self.suite.places, evidence, limits).passed,
-            };
-            // a connection has its own patience, and a little more for a loaded machine
-            let waited = match trial.reaches && trial.service.is_some_and(|s| s.proto == Proto::Tcp) {
-                true => evidence.connected.is_some() && elapsed >= limits.patience,
-                false => elapsed >= limits.patience.max(limits.quiet),
-            };
-            if done || waited {
-                *clear = Some(elapsed);
-            } else {
-                over = false;
-            }
-        }
-        over
+    /// Begins as many as may be under way.
+    fn begin(&mut self) {
+        let window = if self.neighbours.is_empty() { usize::MAX } else { WINDOW };
+        let more = window.saturating_sub(self.active.len()).min(self.suite.trials.len() - self.next);
+        let start = Instant::now();
+        self.active.extend((self.next..self.next + more).map(|number| Active { number, start, sent: 0 }));
+        self.next += more;
     }
 
-    fn verdicts(&self, limits: Limits, elapsed: Duration) -> Vec<Verdict> {
+    /// Lets go of those that are clear, or whose time is over. What must not arrive is only clear when its time is over.
+    fn settle(&mut self, limits: Limits) {
+        let (suite, evidence, clear) = (self.suite, &mut self.evidence, &mut self.clear);
+        let before = self.active.len();
+        self.active.retain(|active| {
+            let (trial, evidence) = (&suite.trials[active.number], &mut evidence[active.number]);
+            let elapsed = active.start.elapsed();
+            let tcp = trial.service.is_some_and(|service| service.proto == Proto::Tcp);
+            let over = match trial.reaches {
+                // a connection has its own patience, and a little more for a loaded machine
+                true => elapsed >= limits.patience && (!tcp || evidence.connected.is_some()),
+                false => elapsed >= limits.quiet,
+            };
+            let done = over
+                || (std::mem::take(&mut evidence.fresh) && {
+                    let passed = judge(trial, &suite.places, evidence, limits).passed;
+                    passed == trial.reaches || evidence.is_hopeless(trial)
+                });
+            if done {
+                clear[active.number] = Some(elapsed);
+            }
+            !done
+        });
+        self.remembered += before - self.active.len();
+        if self.remembered >= WINDOW {
+            self.remembered = 0;
+            for neighbours in &mut self.neighbours {
+                // only a matter of room: if there is none, sending says so
+                neighbours.forget().unwrap_or_default();
+            }
+        }
+    }
+
+    fn verdicts(&self, limits: Limits) -> Vec<Verdict> {
         let all = self.suite.trials.iter().zip(&self.evidence).zip(&self.clear);
         all.map(|((trial, evidence), clear)| {
             let judged = judge(trial, &self.suite.places, evidence, limits);
@@ -327,22 +381,24 @@ impl Engine<'_> {
                 passed: judged.passed,
                 seen: judged.seen,
                 real: evidence.program && judged.arrived,
-                time: clear.unwrap_or(elapsed),
+                time: clear.unwrap_or_default(),
             }
         })
         .collect()
     }
 
-    fn send_all(&mut self) {
+    /// Sends what is to be sent for the first time or again.
+    fn send_due(&mut self) {
         let mut sent = 0;
-        for number in 0..self.suite.trials.len() {
-            if self.clear[number].is_some() {
+        for at in 0..self.active.len() {
+            let Active { number, start, sent: times } = self.active[at];
+            if AGAIN.get(times).is_none_or(|due| start.elapsed() < *due) {
                 continue;
             }
             let Ok(id) = u32::try_from(number) else { continue };
             let unsent = self.send(id, &self.suite.trials[number]).err();
-            let evidence = &mut self.evidence[number];
-            evidence.unsent = unsent.map(|cause| refusal(cause).unwrap_or("the kernel does not send it"));
+            self.evidence[number].unsent = unsent.map(|cause| refusal(cause).unwrap_or("the kernel does not send it"));
+            self.active[at].sent += 1;
             sent += 1;
             if sent % BURST == 0 {
                 self.hear();
@@ -375,6 +431,7 @@ impl Engine<'_> {
         let mut of = |trial: u32, note: &mut dyn FnMut(&mut Evidence)| {
             if let Some(evidence) = usize::try_from(trial).ok().and_then(|at| evidence.get_mut(at)) {
                 note(evidence);
+                evidence.fresh = true;
             }
         };
         for ear in &self.ears {

@@ -56,6 +56,43 @@ impl Suite {
         Ok(suite)
     }
 
+    /// Everybody to everybody by ICMP echo, over each family that both have; and who speaks to whom, by the verdict's number.
+    #[must_use]
+    pub fn everybody(nodes: &BTreeMap<NodeName, RecordedNode>, v6: Option<bool>) -> (Self, Vec<(NodeName, NodeName)>) {
+        let places = nodes.iter().map(|(name, node)| Place {
+            name: name.clone(),
+            ns: node.ns.clone(),
+            addresses: node.addresses.iter().map(IpNet::addr).collect(),
+        });
+        let mut suite = Self { places: places.collect(), trials: Vec::new(), impossible: Vec::new() };
+        let mut pairs = Vec::new();
+        let all: Vec<_> = nodes.iter().enumerate().collect();
+        for (at, a) in all.iter().enumerate() {
+            for b in &all[at + 1..] {
+                // there and back one after the other: they need the same neighbours
+                for ((from, (from_name, from_node)), (to, (to_name, to_node))) in [(a, b), (b, a)] {
+                    for family in [false, true].into_iter().filter(|family| v6.is_none_or(|v6| v6 == *family)) {
+                        let to_address = to_node.address(Some(family), Some(from_node));
+                        let (Some(to_address), Some(_)) = (to_address, from_node.address(Some(family), None)) else {
+                            continue;
+                        };
+                        suite.trials.push(Trial {
+                            expectation: pairs.len(),
+                            from: *from,
+                            to: to_address,
+                            service: None,
+                            reaches: true,
+                            receiver: Some(Wanted { place: *to, addresses: vec![to_address], port: None }),
+                            source: None,
+                        });
+                    }
+                    pairs.push(((*from_name).clone(), (*to_name).clone()));
+                }
+            }
+        }
+        (suite, pairs)
+    }
+
     /// How many trials there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -51,6 +51,8 @@ pub(super) struct Evidence {
     pub connected: Option<Connected>,
     /// A program listens where raum would have listened.
     pub program: bool,
+    /// Something was added since it was judged.
+    pub fresh: bool,
 }
 
 fn once<T: PartialEq>(all: &mut Vec<T>, one: T) {

@@ -303,7 +303,7 @@ pub(crate) fn refusal(cause: Errno) -> Option<&'static str> {
         Errno::NETDOWN => "the interface is down (ENETDOWN)",
         Errno::NODEV | Errno::NXIO => "the interface is gone (ENODEV)",
         Errno::ADDRNOTAVAIL => "the sending namespace has no address to send from (EADDRNOTAVAIL)",
-        Errno::NOBUFS | Errno::AGAIN => "the interface's queue is full (ENOBUFS)",
+        Errno::NOBUFS | Errno::AGAIN => "the interface's queue, or the kernel's table of neighbours, is full (ENOBUFS)",
         _ => return None,
     })
 }
