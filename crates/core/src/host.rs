@@ -53,7 +53,8 @@ pub struct Surroundings {
     pub listening: BTreeSet<(Proto, IpAddr, u16)>,
     /// Present values of the host sysctls that forwarding may need (`net/ipv4/conf/IF/forwarding`,
     /// `net/ipv6/conf/IF/{forwarding,force_forwarding,accept_ra}`), for each interface in `routes`, `addresses` and `all`,
-    /// and of every key noted in `was`. A key that is missing here does not exist in this kernel (`force_forwarding` before
+    /// and of every key noted in `was`; and of the limits of neighbours (`net/ipv4/neigh/default/gc_thresh3`), where they may be
+    /// written. A key that is missing here does not exist in this kernel (`force_forwarding` before
     /// Linux 6.17), or its interface is gone.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::neighbours;
 use super::rules::publications;
 use super::wiring::{Place, Wiring};
 use crate::host::Surroundings;
@@ -41,6 +42,7 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
     }
     let mut host = HostSysctls { around, own: own_interfaces(wiring), wanted: BTreeMap::new(), was: BTreeMap::new() };
     host.collect(wiring);
+    host.room_for_neighbours(wiring);
     let HostSysctls { wanted, was, .. } = host;
     if !wanted.is_empty() {
         state.entry(&NsId::Host).sysctls.extend(wanted);
@@ -106,6 +108,18 @@ impl HostSysctls<'_> {
         // the host's own clients come to a published port by 127.0.0.1
         for p in published.iter().filter(|p| !p.v6 && p.address.is_none_or(|a| a.is_loopback())) {
             self.want_own(Sysctl::ipv4(&p.bridge, "route_localnet"));
+        }
+    }
+
+    /// Raises the machine's limit of neighbours where this lab alone could take half of it.
+    fn room_for_neighbours(&mut self, wiring: &Wiring<'_>) {
+        for v6 in [false, true] {
+            let Some(key) = neighbours::limit(v6) else { continue };
+            let limit = self.before(&key).and_then(|text| text.parse::<u64>().ok());
+            let enough = neighbours::most(wiring, v6).saturating_mul(2);
+            if limit.is_some_and(|limit| limit < enough && limit < neighbours::RAISED) {
+                self.want(key, &neighbours::RAISED.to_string());
+            }
         }
     }
 

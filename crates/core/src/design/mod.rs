@@ -14,6 +14,7 @@ mod forwarding;
 mod hosts;
 pub(crate) mod links;
 mod names;
+mod neighbours;
 pub(crate) mod routes;
 pub(crate) mod rules;
 #[cfg(test)]
