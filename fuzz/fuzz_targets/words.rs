@@ -36,4 +36,6 @@ fuzz_target!(|text: &str| {
         let lab = format!("namespaces: {{ a: {{ {key}: [{quoted}] }} }}\n");
         drop(parse(&lab, &LabName::new("fuzz").expect("a name")));
     }
+    let quoted = serde_json::to_string(text).expect("a text");
+    drop(parse(&format!("expect: [{quoted}]\n"), &LabName::new("fuzz").expect("a name")));
 });

@@ -147,21 +147,26 @@ pub enum Command {
         /// The namespace.
         namespace: String,
     },
-    /// Send ICMP echo requests from one node to another.
+    /// Send ICMP echo requests from one node to another, or from everybody to everybody (`--all`).
     Ping {
-        /// The node or namespace to send from.
-        from: String,
+        /// The node or namespace to send from; with `--all`, the lab.
+        #[arg(required_unless_present = "all", value_name = "FROM|LAB")]
+        from: Option<String>,
         /// A node, by name, or an address.
-        to: String,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        to: Option<String>,
+        /// Everybody of a lab to everybody, at once, as a matrix; exit status 1 if anybody is not reached.
+        #[arg(short = 'a', long)]
+        all: bool,
         /// How many to send; 0 until Ctrl-C.
-        #[arg(short = 'c', long, default_value_t = 3)]
+        #[arg(short = 'c', long, default_value_t = 3, conflicts_with = "all")]
         count: u32,
         /// Milliseconds between two.
-        #[arg(short = 'i', long, default_value_t = 200, value_name = "MS")]
+        #[arg(short = 'i', long, default_value_t = 200, value_name = "MS", conflicts_with = "all")]
         interval: u64,
-        /// Milliseconds to wait for an answer.
-        #[arg(short = 'W', long, default_value_t = 1000, value_name = "MS")]
-        timeout: u64,
+        /// Milliseconds to wait for an answer: 1000, with `--all` 3000.
+        #[arg(short = 'W', long, value_name = "MS")]
+        timeout: Option<u64>,
         /// Only IPv4.
         #[arg(short = '4', conflicts_with = "v6")]
         v4: bool,
@@ -193,6 +198,48 @@ pub enum Command {
         /// Only IPv6.
         #[arg(short = '6')]
         v6: bool,
+    },
+    /// Try what the lab file expects (`expect:`): what reaches what, with real packets; exit status 1 if anything differs.
+    Test {
+        /// The lab file, or the name of a lab that is up.
+        #[arg(default_value = "raum.yaml", value_name = "FILE|LAB")]
+        what: String,
+        /// Milliseconds to wait for what shall arrive.
+        #[arg(long, default_value_t = 3000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+        timeout: u64,
+        /// Milliseconds in which nothing must arrive, for `cannot reach`.
+        #[arg(long, default_value_t = 1000, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
+        quiet: u64,
+        /// Write a JUnit report into a file as well.
+        #[arg(long, value_name = "FILE")]
+        junit: Option<PathBuf>,
+        /// Print TAP (Test Anything Protocol) instead of text.
+        #[arg(long, conflicts_with = "json")]
+        tap: bool,
+    },
+    /// Capture packets at interfaces of namespaces: lines for people, or pcapng for Wireshark (`-w`).
+    #[command(after_help = "Examples:\n  raum capture web\n  raum capture web:eth0 router tcp port 80 and host db\n  \
+                            raum capture web -w web.pcapng --duration 10\n  raum capture web -w - | wireshark -k -i -\n\n\
+                            The filter is tcpdump's (pcap-filter(7)); names in it are those of the lab's nodes.")]
+    Capture {
+        /// Where (`NODE` for all its interfaces but lo, `NODE:INTERFACE`), one or several; then the filter.
+        #[arg(required = true, value_name = "NODE[:INTERFACE]… [FILTER]")]
+        what: Vec<String>,
+        /// Words of the filter, where they could be taken for nodes.
+        #[arg(last = true, value_name = "FILTER")]
+        filter: Vec<String>,
+        /// Write pcapng to a file, or to standard output (`-`).
+        #[arg(short = 'w', long, value_name = "FILE|-", conflicts_with = "json")]
+        write: Option<String>,
+        /// End after so many packets.
+        #[arg(short = 'c', long)]
+        count: Option<u64>,
+        /// End after so many seconds.
+        #[arg(long, value_name = "SECONDS")]
+        duration: Option<f64>,
+        /// So many bytes of each packet; without it, all.
+        #[arg(short = 's', long = "snap", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=262_144))]
+        snap: Option<u32>,
     },
     /// Print the JSON Schema of the lab file.
     Schema,

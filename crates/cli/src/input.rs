@@ -78,6 +78,11 @@ impl LabFile {
     }
 }
 
+/// Where a file or a lab can be named: a file if there is one or it looks like one.
+pub fn is_file(text: &str) -> bool {
+    text == "-" || text.contains(['/', '.']) || Path::new(text).is_file()
+}
+
 /// An I/O error without Rust's `(os error 2)`.
 pub fn words(error: &std::io::Error) -> String {
     let text = error.to_string();

@@ -123,6 +123,7 @@ macro_rules! transcripts {
 }
 
 transcripts!(
+    capture,
     changing,
     damaged,
     doctor,
@@ -141,6 +142,7 @@ transcripts!(
     steps_of_a_file,
     steps_of_a_router,
     steps_wrong,
+    test,
     trace,
     watching,
 );

@@ -53,8 +53,9 @@ pub struct Surroundings {
     pub listening: BTreeSet<(Proto, IpAddr, u16)>,
     /// Present values of the host sysctls that forwarding may need (`net/ipv4/conf/IF/forwarding`,
     /// `net/ipv6/conf/IF/{forwarding,force_forwarding,accept_ra}`), for each interface in `routes`, `addresses` and `all`,
-    /// `net/ipv4/conf/{all,default}/rp_filter`, `net/bridge/bridge-nf-call-{ip,ip6}tables`, and of every key noted in `was`. A
-    /// key that is missing here does not exist in this kernel (`force_forwarding` before
+    /// `net/ipv4/conf/{all,default}/rp_filter`, `net/bridge/bridge-nf-call-{ip,ip6}tables`, and of every key noted in `was`; and
+    /// of the limits of neighbours (`net/ipv4/neigh/default/gc_thresh3`), where they may be written. A key that is missing here
+    /// does not exist in this kernel (`force_forwarding` before
     /// Linux 6.17), or its interface is gone.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read

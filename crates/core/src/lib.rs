@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod beside;
+pub mod capture;
 pub mod design;
 pub mod diff;
 pub mod host;

@@ -19,10 +19,12 @@
 #![forbid(unsafe_code)]
 
 pub mod beside;
+pub mod capture;
 pub mod doctor;
 pub mod edit;
 pub mod error;
 pub mod exec;
+pub mod expect;
 pub mod import;
 pub mod labs;
 pub mod permission;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use raum_core::beside::Flow;
 use raum_core::design::Design;
-use raum_core::lab::Lab;
+use raum_core::lab::{Expectation, Lab};
 use raum_core::name::{LabName, NodeName, NsId};
 use raum_core::state::State;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,9 @@ pub struct Record {
     /// May it open the rules of others?
     #[serde(default)]
     pub foreign_rules: bool,
+    /// What reaches what, for `raum test`.
+    #[serde(default)]
+    pub expect: Vec<Expectation>,
 }
 
 /// A node of a [`Record`].
@@ -82,6 +85,7 @@ impl Record {
             nodes: nodes.collect(),
             flows: design.flows.clone(),
             foreign_rules: false,
+            expect: lab.expect.iter().map(|at| at.value.clone()).collect(),
         }
     }
 

@@ -133,7 +133,7 @@ fn recorded(place: &Place, lab: Option<&LabName>, node: Option<&NodeName>) -> Op
 }
 
 /// An address that says nothing without an interface.
-fn is_link_local(ip: IpAddr) -> bool {
+pub(crate) fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
 }
 

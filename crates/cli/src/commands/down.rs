@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::up::{progress, wipe};
 use crate::failure::Failure;
-use crate::input::LabFile;
+use crate::input::{LabFile, is_file};
 use crate::output::{Exit, Look, STRONG, answer, answer_json, complain, paint};
 use crate::stop;
 
@@ -66,10 +66,8 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
 
 /// A file if there is one or it looks like one, else the name of a lab.
 fn lab_of(text: &str) -> Result<LabName, Failure> {
-    let path = Path::new(text);
-    let file = text == "-" || text.contains(['/', '.']) || path.is_file();
-    if file {
-        return Ok(LabFile::read(path)?.parse()?.name.value);
+    if is_file(text) {
+        return Ok(LabFile::read(Path::new(text))?.parse()?.name.value);
     }
     LabName::new(text)
         .map_err(|error| Failure::usage(format!("`{text}` is neither a lab file nor a lab: {error}"), None))

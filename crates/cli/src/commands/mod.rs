@@ -2,11 +2,13 @@
 
 mod amount;
 mod beside;
+mod capture;
 mod check;
 mod clock;
 mod describe;
 mod doctor;
 mod down;
+mod everybody;
 mod export;
 mod generate;
 mod graph;
@@ -19,6 +21,7 @@ mod plan;
 mod show;
 mod status;
 mod step;
+mod test;
 mod top;
 mod trace;
 mod up;
@@ -46,14 +49,25 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
         Command::Import { namespaces, all: _, lab } => import::run(&lab, &namespaces, look),
         Command::Exec { namespace, command } => inside::exec(&namespace, command),
         Command::Shell { namespace } => inside::shell(&namespace),
-        Command::Ping { from, to, count, interval, timeout, v4, v6 } => {
+        Command::Ping { from, to, all, count, interval, timeout, v4, v6 } => {
             let v6 = (v4 || v6).then_some(v6);
-            ping::run(&ping::Asked { from, to, count, interval, timeout, v6 }, look)
+            match (from, to) {
+                (Some(from), Some(to)) if !all => {
+                    ping::run(&ping::Asked { from, to, count, interval, timeout: timeout.unwrap_or(1000), v6 }, look)
+                }
+                (lab, _) => everybody::run(lab.as_deref(), timeout.unwrap_or(3000), v6, look),
+            }
         }
         Command::Doctor => doctor::run(look),
         Command::Step(step) => step::run(&step, look),
         Command::Export { lab } => export::run(&lab, look),
         Command::Trace { from, to, v4, v6 } => trace::run(&from, &to, (v4 || v6).then_some(v6), look),
+        Command::Test { what, timeout, quiet, junit, tap } => {
+            test::run(&test::Asked { what, timeout, quiet, junit, tap }, look)
+        }
+        Command::Capture { what, filter, write, count, duration, snap } => {
+            capture::run(&capture::Asked { what, filter, write, count, duration, snap }, look)
+        }
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::man(&directory),

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::nats;
 use super::rules::publications;
 use super::wiring::{Place, Wiring};
+use super::{nats, neighbours};
 use crate::host::Surroundings;
 use crate::name::{IfName, LabName, NsId};
 use crate::state::{State, Sysctl};
@@ -54,6 +54,7 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
         let own: Vec<IfName> = host.own.keys().cloned().collect();
         host.wanted.extend(own.iter().map(|name| (Sysctl::ipv4(name, "rp_filter"), "2".to_owned())));
     }
+    host.room_for_neighbours(wiring);
     let HostSysctls { wanted, was, .. } = host;
     if !wanted.is_empty() {
         state.entry(&NsId::Host).sysctls.extend(wanted);
@@ -129,6 +130,18 @@ impl HostSysctls<'_> {
         // the host's own clients come to a published port by 127.0.0.1
         for p in published.iter().filter(|p| !p.v6 && p.address.is_none_or(|a| a.is_loopback())) {
             self.want_own(Sysctl::ipv4(&p.bridge, "route_localnet"));
+        }
+    }
+
+    /// Raises the machine's limit of neighbours where this lab alone could take half of it.
+    fn room_for_neighbours(&mut self, wiring: &Wiring<'_>) {
+        for v6 in [false, true] {
+            let Some(key) = neighbours::limit(v6) else { continue };
+            let limit = self.before(&key).and_then(|text| text.parse::<u64>().ok());
+            let enough = neighbours::most(wiring, v6).saturating_mul(2);
+            if limit.is_some_and(|limit| limit < enough && limit < neighbours::RAISED) {
+                self.want(key, &neighbours::RAISED.to_string());
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod hosts;
 pub(crate) mod links;
 mod names;
 pub(crate) mod nats;
+mod neighbours;
 pub(crate) mod routes;
 pub(crate) mod rules;
 #[cfg(test)]

@@ -59,6 +59,7 @@ fn shop() -> Lab {
         links: Vec::new(),
         groups: Vec::new(),
         filter: None,
+        expect: Vec::new(),
     }
 }
 
@@ -225,4 +226,33 @@ fn two_switches_need_each_other_and_a_lab_without_the_host_needs_nothing() {
     alone.switches.clear();
     alone.nodes = vec![node("a", Vec::new()), node("b", Vec::new())];
     assert_eq!(design(&alone, &laptop()).flows, []);
+}
+
+#[test]
+fn the_limit_of_neighbours_is_raised_once_and_put_back() {
+    let name = "forty".parse().unwrap();
+    let text = "switches: { lan: { subnet: 10.10.0.0/24 } }\nnamespaces: { \"n[1-40]\": { on: lan } }\n";
+    let lab = crate::lab::parse(text, &name).unwrap();
+    let key = crate::state::Sysctl::new("net/ipv4/neigh/default/gc_thresh3").unwrap();
+    let wanted = |around: &Surroundings| {
+        let state = design(&lab, around).state;
+        let host = state.namespaces.get(&NsId::Host).cloned().unwrap_or_default();
+        (host.sysctls.get(&key).cloned(), host.table.and_then(|table| table.was.get(&key).cloned()))
+    };
+    let with =
+        |limit: &str| Surroundings { sysctls: [(key.clone(), limit.to_owned())].into(), ..Surroundings::default() };
+    let raised = (Some("1048576".to_owned()), Some("1024".to_owned()));
+    assert_eq!(wanted(&with("1024")), raised);
+    assert_eq!(wanted(&with("4096")), (None, None), "there is room");
+    assert_eq!(wanted(&Surroundings::default()), (None, None), "no such limit here");
+    // it is up: the same again, whoever else wants it, and the old value when it goes
+    let mut around = with("1048576");
+    around.was.insert(name.clone(), [(key.clone(), "1024".to_owned())].into());
+    assert_eq!(wanted(&around), raised);
+    let left = |around: &Surroundings| {
+        absent(&name, around).namespaces.get(&NsId::Host).and_then(|host| host.sysctls.get(&key).cloned())
+    };
+    assert_eq!(left(&around), Some("1024".to_owned()));
+    around.was.insert("other".parse().unwrap(), [(key.clone(), "1024".to_owned())].into());
+    assert_eq!(left(&around), None, "another lab needs it");
 }

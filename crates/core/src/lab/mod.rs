@@ -8,6 +8,7 @@ pub mod edit;
 pub mod range;
 
 mod check;
+pub mod expect;
 mod filter;
 mod parse;
 mod write;
@@ -17,11 +18,12 @@ use std::net::IpAddr;
 use std::ops::{Deref, Range};
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 pub use check::check;
+pub use expect::Expectation;
 pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};
 pub use parse::schema::{reference, schema};
 pub use parse::{FILE_MAX, parse};
@@ -62,6 +64,19 @@ impl<T: PartialEq> PartialEq for At<T> {
 
 impl<T: Eq> Eq for At<T> {}
 
+/// As the value alone: a place is worth nothing without its file.
+impl<T: Serialize> Serialize for At<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value.serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for At<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        T::deserialize(deserializer).map(At::nowhere)
+    }
+}
+
 /// Transport protocols that can be published and forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -99,6 +114,8 @@ pub struct Lab {
     pub groups: Vec<Group>,
     /// `filter:`, between all.
     pub filter: Option<Filter>,
+    /// `expect:`, in the order of the file, names in ranges each by each.
+    pub expect: Vec<At<Expectation>>,
 }
 
 /// A Linux bridge.

@@ -35,7 +35,14 @@ impl fmt::Display for Lab {
                 )?;
             }
         }
-        self.filter.as_ref().map_or(Ok(()), |one| writeln!(f, "filter: {}", filter(one)))
+        if let Some(one) = &self.filter {
+            writeln!(f, "filter: {}", filter(one))?;
+        }
+        if !self.expect.is_empty() {
+            f.write_str("expect:\n")?;
+            self.expect.iter().try_for_each(|expect| writeln!(f, "  - {}", text(&expect.to_string())))?;
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use raum_core::lab::{link_group, mark};
 use raum_core::name::{IfName, LabName, NsName};
 use raum_core::nft::Table;
 use raum_core::state::{RouteKind, Sysctl};
+use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use crate::directory::{Directory, Entry};
@@ -238,6 +239,13 @@ fn sysctls(around: &Surroundings) -> Result<BTreeMap<Sysctl, String>, OpError> {
     keys.extend(Sysctl::new("net/ipv4/conf/default/rp_filter").ok());
     let bridged = ["iptables", "ip6tables"].map(|what| Sysctl::new(&format!("net/bridge/bridge-nf-call-{what}")));
     keys.extend(bridged.into_iter().flatten());
+    // only the machine's first network namespace has them; where they may not be written, labs do without
+    for family in ["ipv4", "ipv6"] {
+        let path = format!("net/{family}/neigh/default/gc_thresh3");
+        if access(format!("/proc/sys/{path}"), Access::WRITE_OK).is_ok() {
+            keys.extend(Sysctl::new(&path));
+        }
+    }
     let mut values = BTreeMap::new();
     for key in keys {
         if let Some(value) = sysctl::read(&key)? {

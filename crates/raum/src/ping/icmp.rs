@@ -25,7 +25,7 @@ const HEADER: usize = 8;
 
 /// What an echo request and its reply have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Echo<'a> {
+pub(crate) struct Echo<'a> {
     /// Of the pinging process.
     pub id: u16,
     /// Of the request.
@@ -63,7 +63,7 @@ pub(super) struct Packet<'a> {
 }
 
 /// An echo request from its type field on. For IPv6 the kernel writes the checksum, which covers addresses, too.
-pub(super) fn request(v6: bool, echo: &Echo<'_>) -> Vec<u8> {
+pub(crate) fn request(v6: bool, echo: &Echo<'_>) -> Vec<u8> {
     let mut bytes = vec![if v6 { V6_ECHO } else { V4_ECHO }, 0, 0, 0];
     bytes.extend(echo.id.to_be_bytes());
     bytes.extend(echo.seq.to_be_bytes());
@@ -76,7 +76,7 @@ pub(super) fn request(v6: bool, echo: &Echo<'_>) -> Vec<u8> {
 }
 
 /// The Internet checksum (RFC 1071): of bytes that hold a right one it is 0.
-pub(super) fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u64 = 0;
     for pair in bytes.chunks(2) {
         sum += u64::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]));
@@ -136,7 +136,7 @@ pub(super) fn read_v6(body: &[u8]) -> Option<Message<'_>> {
 }
 
 /// The header, of 20 bytes at least, and what follows it.
-fn split_v4(packet: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn split_v4(packet: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *packet.first()?;
     let length = usize::from(first & 0xf) * 4;
     if first >> 4 != 4 || length < 20 { None } else { packet.split_at_checked(length) }
@@ -156,7 +156,7 @@ fn v4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
 }
 
 /// RFC 792; codes from 6 on: RFC 1122, section 3.2.2.1, and RFC 1812, section 5.2.7.1. None if it is no error.
-fn why_v4(kind: u8, code: u8) -> Option<&'static str> {
+pub(crate) fn why_v4(kind: u8, code: u8) -> Option<&'static str> {
     Some(match (kind, code) {
         (V4_UNREACHABLE, 0) => "network unreachable",
         (V4_UNREACHABLE, 1) => "host unreachable",
@@ -183,7 +183,7 @@ fn why_v4(kind: u8, code: u8) -> Option<&'static str> {
 }
 
 /// RFC 4443, sections 3.1 to 3.4. None if it is no error.
-fn why_v6(kind: u8, code: u8) -> Option<&'static str> {
+pub(crate) fn why_v6(kind: u8, code: u8) -> Option<&'static str> {
     Some(match (kind, code) {
         (V6_UNREACHABLE, 0) => "no route to destination",
         (V6_UNREACHABLE, 1) => "administratively prohibited",

@@ -1,7 +1,7 @@
 //! Echo requests from one namespace to an address, and what becomes of them: raum's own ping, which needs no program inside.
 
 mod flight;
-mod icmp;
+pub(crate) mod icmp;
 mod socket;
 
 use std::collections::hash_map::RandomState;
@@ -139,7 +139,7 @@ impl Summary {
     }
 }
 
-fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn micros<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u64(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }
 
@@ -186,7 +186,7 @@ impl Ping {
 }
 
 /// Numbers that nobody else has: std seeds its hash maps from the kernel's random numbers.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
 }
 
@@ -293,7 +293,7 @@ impl Run<'_> {
 
 /// Why the kernel does not send; None if that is no matter of the network (too long, no memory). Route types answer with an
 /// errno each (`fib_props`, net/ipv4/fib_semantics.c; `ip6_rt_type_to_error`, net/ipv6/route.c).
-fn refusal(cause: Errno) -> Option<&'static str> {
+pub(crate) fn refusal(cause: Errno) -> Option<&'static str> {
     Some(match cause {
         Errno::NETUNREACH => "no route to this address (ENETUNREACH)",
         Errno::HOSTUNREACH => "an `unreachable` route refuses it (EHOSTUNREACH)",
@@ -303,7 +303,7 @@ fn refusal(cause: Errno) -> Option<&'static str> {
         Errno::NETDOWN => "the interface is down (ENETDOWN)",
         Errno::NODEV | Errno::NXIO => "the interface is gone (ENODEV)",
         Errno::ADDRNOTAVAIL => "the sending namespace has no address to send from (EADDRNOTAVAIL)",
-        Errno::NOBUFS | Errno::AGAIN => "the interface's queue is full (ENOBUFS)",
+        Errno::NOBUFS | Errno::AGAIN => "the interface's queue, or the kernel's table of neighbours, is full (ENOBUFS)",
         _ => return None,
     })
 }

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod ends;
+mod expect;
 mod filter;
 mod names;
 mod ports;
@@ -37,6 +38,7 @@ pub fn check(lab: &Lab, around: &Surroundings) -> Vec<Problem> {
     routing::check(&scene, &mut problems);
     ports::check(&scene, &mut problems);
     filter::check(&scene, &mut problems);
+    expect::check(&scene, &mut problems);
     problems.sort_by(|a, b| (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message)));
     // more than anybody would read
     problems.truncate(PROBLEMS_MAX);

@@ -181,6 +181,7 @@ impl Lab {
             links: Vec::new(),
             groups: Vec::new(),
             filter: None,
+            expect: Vec::new(),
         }
     }
 

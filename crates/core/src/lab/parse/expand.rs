@@ -5,16 +5,20 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
-use super::form::{LinkEnd, Names, OnEnd, RawEnd};
+use super::form::{Expect, LinkEnd, Names, OnEnd, RawEnd, RawParty};
 use super::read::{Either, Reader};
 use super::tree::PROBLEMS_MAX;
+use crate::lab::expect::{Party, Receiver};
 use crate::lab::range::NODES_MAX;
-use crate::lab::{At, End, Filter, Group, Lab, Node, Switch, Wire};
+use crate::lab::{At, End, Expectation, Filter, Group, Lab, Node, Switch, Wire};
 use crate::name::{LabName, NodeName};
 use crate::problem::Problem;
 
 /// The most interfaces, addresses, routes and ports of a lab, ranges expanded: what fits into memory easily.
 const THINGS_MAX: u64 = 1 << 20;
+
+/// The most expectations of a lab, ranges expanded: each is tried with packets of its own.
+const EXPECT_MAX: usize = 1 << 16;
 
 /// The lab of a file.
 pub(super) fn lab(file: LabFile, fallback_name: &LabName, reader: &mut Reader) -> Option<Lab> {
@@ -30,7 +34,8 @@ pub(super) fn lab(file: LabFile, fallback_name: &LabName, reader: &mut Reader) -
     }
     let groups = room.groups(file.groups.map(|named| named.0).unwrap_or_default())?;
     let filter = file.filter.and_then(lab_filter);
-    Some(Lab { name, switches, nodes, links, groups, filter })
+    let expect = room.expectations(file.expect.map(|list| list.0).unwrap_or_default())?;
+    Some(Lab { name, switches, nodes, links, groups, filter, expect })
 }
 
 fn lab_filter(file: LabFilterFile) -> Option<Filter> {
@@ -338,6 +343,61 @@ impl Room<'_> {
             }
         }
         Some(links)
+    }
+}
+
+impl Room<'_> {
+    /// Each pair of the names in ranges; nobody with himself, unless that is all that is written.
+    fn expectations(&mut self, all: Vec<At<Expect>>) -> Option<Vec<At<Expectation>>> {
+        let mut expectations = Vec::new();
+        for At { value: expect, span } in all {
+            let (from, to) = (parties(&RawParty::Names(expect.from.value.clone())), parties(&expect.to.value));
+            let pairs = from.len().saturating_mul(to.len()).saturating_mul(if expect.each_other { 2 } else { 1 });
+            if pairs.saturating_add(expectations.len()) > EXPECT_MAX {
+                self.reader.report(
+                    Problem::new(format!("the lab has more than {EXPECT_MAX} expectations"), span)
+                        .label("too many with these pairs"),
+                );
+                return None;
+            }
+            let many = from.len() > 1 || to.len() > 1;
+            for (a, b) in from.iter().flat_map(|a| to.iter().map(move |b| (a, b))) {
+                if many && a == b {
+                    continue;
+                }
+                let ways = if expect.each_other { vec![(a, b), (b, a)] } else { vec![(a, b)] };
+                for (from, to) in ways {
+                    let Party::Node(from) = from else { continue };
+                    let one = Expectation {
+                        from: At::new(from.clone(), expect.from.span.clone()),
+                        reaches: expect.reaches,
+                        to: At::new(to.clone(), expect.to.span.clone()),
+                        service: expect.service,
+                        receiver: expect.receiver.as_ref().and_then(|at| {
+                            let party = parties(&at.value.0).into_iter().next()?;
+                            Some(At::new(Receiver { party, port: at.value.1 }, at.span.clone()))
+                        }),
+                        source: expect
+                            .source
+                            .as_ref()
+                            .and_then(|at| Some(At::new(parties(&at.value).into_iter().next()?, at.span.clone()))),
+                        over_v6: expect.over_v6,
+                    };
+                    expectations.push(At::new(one, span.clone()));
+                }
+            }
+        }
+        Some(expectations)
+    }
+}
+
+/// Each name of a range.
+fn parties(raw: &RawParty) -> Vec<Party> {
+    match raw {
+        RawParty::Address(ip) => vec![Party::Address(*ip)],
+        RawParty::Names(names) => {
+            (0..names.0.count()).filter_map(|at| names.0.name(at).ok()).map(Party::Node).collect()
+        }
     }
 }
 

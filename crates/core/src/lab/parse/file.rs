@@ -1,6 +1,6 @@
 //! The lab file: every mapping, every key, once. Readers, JSON Schema and reference all come from these declarations.
 
-use super::form::{Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
+use super::form::{Expect, Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
 use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
 use crate::lab::{Address, At, FilterRule, Forward, NatLike, Policy, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
@@ -34,11 +34,11 @@ mapping! {
         "groups" groups: Named<Vec<At<Names>>>,
         /// A packet filter between all namespaces, kept at each that receives.
         "filter" filter: LabFilterFile,
+        /// What reaches what, and what must not: `raum test` tries it with packets.
+        "expect" expect: List<At<Expect>>,
     }
     required { }
-    not yet {
-        "expect": "leave it out for now; `raum ping` tests what reaches what"
-    }
+    not yet { }
 }
 
 mapping! {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::{Map, Value, json};
 
 use super::file::{ALL, LabFile};
-use super::form::{Form, Gateway, LinkEnd, Names, OnEnd, Subnet};
+use super::form::{Expect, Form, Gateway, LinkEnd, Names, OnEnd, Subnet};
 use super::read::{FileType, KeyAbout, plain};
 use crate::lab::{Address, FilterRule, Forward, NatLike, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac};
@@ -60,6 +60,7 @@ pub fn reference() -> String {
     form::<Forward>(&mut text);
     form::<FilterRule>(&mut text);
     form::<NatLike>(&mut text);
+    form::<Expect>(&mut text);
     text
 }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod end;
+mod expect;
 mod filter;
 mod name;
 mod port;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 pub(super) use address::Source;
 pub(in crate::lab) use address::{Gateway, Subnet};
 pub(super) use end::{LinkEnd, OnEnd, RawEnd};
+pub(super) use expect::{Expect, RawParty};
 pub(super) use name::Names;
 
 use super::read::{Reader, plain};

@@ -47,7 +47,7 @@ pub(super) fn ports(text: Text<'_>, reader: &mut Reader) -> Option<(u16, u16)> {
     }
 }
 
-fn port(text: Text<'_>, reader: &mut Reader) -> Option<u16> {
+pub(super) fn port(text: Text<'_>, reader: &mut Reader) -> Option<u16> {
     match decimal(text.text).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0) {
         Some(port) => Some(port),
         None => {

@@ -225,6 +225,36 @@ fn filter(of_namespace: bool) -> impl Strategy<Value = Value> {
     })
 }
 
+fn expect() -> impl Strategy<Value = Value> {
+    let port = || option::of((1u16..=65535, proto()));
+    let at = |party: String, port: Option<(u16, &'static str)>| match port {
+        None => party,
+        Some((port, proto)) if party.contains("::") || party.matches(':').count() > 1 => {
+            format!("[{party}]:{port}{proto}")
+        }
+        Some((port, proto)) => format!("{party}:{port}{proto}"),
+    };
+    let one = |ip: &String| ip.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_unspecified() && !ip.is_multicast());
+    let party = move || prop_oneof![name(), ip().prop_filter("somebody's", one)];
+    let over = || option::of(prop_oneof![Just(" over ipv4"), Just(" over ipv6")]).prop_map(Option::unwrap_or_default);
+    let one_way =
+        (name(), party(), port(), option::of((party(), option::of(1u16..=65535))), option::of(party()), over())
+            .prop_map(move |(from, to, port, receiver, source, over)| {
+                let receiver = receiver.map(|(party, of)| {
+                    format!(" as {}", at(party, of.filter(|_| port.is_some()).map(|port| (port, ""))))
+                });
+                let (receiver, source) = (receiver.unwrap_or_default(), source.map(|party| format!(" from {party}")));
+                json!(format!("{from} reaches {}{receiver}{}{over}", at(to, port), source.unwrap_or_default()))
+            });
+    let cannot = (name(), party(), port(), over())
+        .prop_map(move |(a, b, port, over)| json!(format!("{a} cannot reach {}{over}", at(b, port))));
+    let each = (name(), name(), port(), over()).prop_map(|(a, b, port, over)| {
+        let port = port.map(|(port, proto)| format!(" at {port}{proto}")).unwrap_or_default();
+        json!(format!("{a} and {b} reach each other{port}{over}"))
+    });
+    prop_oneof![one_way, cannot, each]
+}
+
 /// Entries with names that are unique in the whole lab by their first letter and number.
 fn named(letter: char, one: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     let entry = ("[a-z_-]{0,4}", option::of(one));
@@ -253,6 +283,7 @@ pub fn lab() -> impl Strategy<Value = Value> {
             collection::vec(name().prop_map(Value::String), 0..3).prop_map(|members| json!({ "g": members })).boxed(),
         ),
         ("filter", filter(false).boxed()),
+        ("expect", collection::vec(expect(), 0..4).prop_map(Value::Array).boxed()),
     ])
     .prop_filter("an empty file is refused", |lab| lab.as_object().is_some_and(|lab| !lab.is_empty()))
 }
