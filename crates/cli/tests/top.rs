@@ -31,11 +31,11 @@ struct Terminal {
 
 impl Terminal {
     fn start(args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pty");
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
         grantpt(&master).expect("a pty");
         unlockpt(&master).expect("a pty");
         let name = ptsname(&master, Vec::new()).expect("its name");
-        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end");
+        let slave = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).expect("its other end");
         let size = Winsize { ws_row: 30, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&slave, size).expect("a size");
         let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
@@ -98,6 +98,14 @@ impl Terminal {
         self.until("\x1b[?1049l");
         self.until("\x1b[?25h");
         status
+    }
+}
+
+impl Drop for Terminal {
+    /// A test that fails leaves no process behind. One that has ended already cannot be killed.
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

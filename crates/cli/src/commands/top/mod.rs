@@ -127,6 +127,10 @@ impl Top<'_> {
             }
             // a key, or the time of the next picture
             while !stop.load(Ordering::Relaxed) && Instant::now() < next {
+                // of a terminal that is gone there are no more keys, and waiting for them does not end
+                if !is_read() {
+                    return Ok(());
+                }
                 if !event::poll(PAUSE.min(next.saturating_duration_since(Instant::now())))
                     .map_err(|cause| broken(&cause))?
                 {
