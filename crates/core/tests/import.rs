@@ -24,6 +24,8 @@ fn taken_over(mut state: State) -> String {
         if *id == NsId::Host {
             namespace.sysctls.clear();
         }
+        // the times of a router's NAT go with its rules
+        namespace.sysctls.retain(|key, _| !key.as_str().starts_with("net/netfilter/"));
     }
     // hardware addresses are raum's choice; so are those that a file pinned. Isolated ports are a note of the import
     let mac = |word: &str| word.len() == 17 && word.matches(':').count() == 5;
