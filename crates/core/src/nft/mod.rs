@@ -162,6 +162,18 @@ pub struct Rule {
     pub verdict: Verdict,
 }
 
+impl Rule {
+    /// Is it the translation that a forward needs for clients on the host itself or beside the target, if it translates?
+    #[must_use]
+    pub fn is_part_of_a_forward(&self) -> bool {
+        self.matches.iter().any(|found| match found {
+            Match::Dnatted => true,
+            Match::Saddr { prefix, not: false } => prefix.addr().is_loopback(),
+            _ => false,
+        })
+    }
+}
+
 /// A condition on a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -17,7 +17,7 @@ pub(super) fn of_table(table: &Table, names: &Names) -> Vec<Note> {
     let rules = table.chains.values().flat_map(|chain| &chain.rules);
     for rule in rules {
         let found = match &rule.verdict {
-            Verdict::Masquerade if !is_part_of_a_forward(rule) => vec![masquerade(rule)],
+            Verdict::Masquerade if !rule.is_part_of_a_forward() => vec![masquerade(rule)],
             Verdict::DnatMap { map } => match table.maps.get(map) {
                 Some(map) => ports(map, came_in_by(rule), names),
                 None => Vec::new(),
@@ -33,15 +33,6 @@ pub(super) fn of_table(table: &Table, names: &Names) -> Vec<Note> {
     }
     notes.sort_by_key(|note| note.kind == NoteKind::Port);
     notes
-}
-
-/// Not the masquerading that forwards need for clients on the host itself or beside the target: it is a part of those.
-fn is_part_of_a_forward(rule: &Rule) -> bool {
-    rule.matches.iter().any(|found| match found {
-        Match::Dnatted => true,
-        Match::Saddr { prefix, not: false } => prefix.addr().is_loopback(),
-        _ => false,
-    })
 }
 
 fn masquerade(rule: &Rule) -> Note {

@@ -49,15 +49,6 @@ fn in_words(table: &raum_core::nft::Table) -> Vec<String> {
     rules.flat_map(|rule| rule_in_words(rule, table)).filter(|line| told.insert(line.clone())).collect()
 }
 
-/// Not the masquerading that forwards need for clients on the host itself or beside the target: it is a part of those.
-fn is_part_of_a_forward(rule: &Rule) -> bool {
-    rule.matches.iter().any(|found| match found {
-        Match::Dnatted => true,
-        Match::Saddr { prefix, not: false } => prefix.addr().is_loopback(),
-        _ => false,
-    })
-}
-
 fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
     let source = rule.matches.iter().find_map(|found| match found {
         Match::Saddr { prefix, not: false } => Some(prefix.to_string()),
@@ -73,7 +64,7 @@ fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
         _ => None,
     });
     match &rule.verdict {
-        Verdict::Masquerade if is_part_of_a_forward(rule) => Vec::new(),
+        Verdict::Masquerade if rule.is_part_of_a_forward() => Vec::new(),
         Verdict::Masquerade => {
             let from = source.unwrap_or_else(|| "everything".to_owned());
             let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
