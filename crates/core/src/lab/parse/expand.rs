@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
 use super::form::{Expect, LinkEnd, Names, OnEnd, RawEnd, RawParty};
-use super::read::{Either, Reader};
+use super::general::Either;
+use super::read::Reader;
 use super::tree::PROBLEMS_MAX;
 use crate::lab::expect::{Party, Receiver};
 use crate::lab::range::NODES_MAX;

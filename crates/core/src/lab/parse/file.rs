@@ -1,7 +1,8 @@
 //! The lab file: every mapping, every key, once. Readers, JSON Schema and reference all come from these declarations.
 
 use super::form::{Expect, Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
-use super::read::{About, Either, Limits, List, Named, Number, Pair, mapping};
+use super::general::{Either, Limits, List, Named, Number, Pair};
+use super::read::{About, mapping};
 use crate::lab::{Address, At, FilterRule, Forward, NatLike, Policy, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
 

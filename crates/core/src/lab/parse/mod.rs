@@ -10,6 +10,8 @@
 mod expand;
 mod file;
 pub(super) mod form;
+mod general;
+mod meant;
 mod nat;
 mod read;
 mod scalar;

@@ -3,7 +3,8 @@
 use super::expand;
 use super::file::Mtu;
 use super::form::{Form, LinkEnd, Names, Text};
-use super::read::{Limits, Reader};
+use super::general::Limits;
+use super::read::Reader;
 use super::scalar::decimal;
 use crate::lab::{Address, At, End};
 use crate::name::NodeName;

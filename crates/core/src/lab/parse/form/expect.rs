@@ -6,7 +6,8 @@ use super::name::{Names, names};
 use super::port::port;
 use super::{Form, Text, address};
 use crate::lab::expect::Service;
-use crate::lab::parse::read::{Reader, nearest};
+use crate::lab::parse::meant::nearest;
+use crate::lab::parse::read::Reader;
 use crate::lab::{At, Proto};
 
 /// An expectation whose names may still be ranges.

@@ -3,7 +3,8 @@
 use super::address::net;
 use super::port::ports;
 use super::{Form, Text};
-use crate::lab::parse::read::{Reader, nearest};
+use crate::lab::parse::meant::nearest;
+use crate::lab::parse::read::Reader;
 use crate::lab::{At, FilterRule, Party, Policy, Proto, Service};
 use crate::name::NodeName;
 

@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use super::{Form, Text};
-use crate::lab::parse::read::{Reader, nearest};
+use crate::lab::parse::meant::nearest;
+use crate::lab::parse::read::Reader;
 use crate::lab::range::NameRange;
 use crate::lab::{At, NatLike};
 use crate::name::{IfName, LabName, Mac, MacError, NameError, NodeName};

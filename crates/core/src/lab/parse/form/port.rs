@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use super::name::interface;
 use super::{Form, Text, address};
-use crate::lab::parse::read::{Reader, nearest};
+use crate::lab::parse::meant::nearest;
+use crate::lab::parse::read::Reader;
 use crate::lab::parse::scalar::decimal;
 use crate::lab::{At, Forward, Proto, Publish};
 use crate::name::NodeName;
