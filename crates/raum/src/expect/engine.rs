@@ -1,12 +1,11 @@
 //! The run: everything is sent at once and again, everybody listens, until all is clear or time is over.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,10 +17,11 @@ use raum_kernel::{errno, namespace};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::connect::{Try, connect_all, stop_work};
 use super::ears::{Ear, Mouth};
 use super::listen::{Connection, Listener, Spot};
 use super::verdict::{Arrival, Connected, Evidence, judge};
-use super::wire::{MARK, Run, What};
+use super::wire::{Run, What};
 use super::{Limits, RunError, Suite, Trial, Verdict};
 use crate::ping::{random, refusal};
 
@@ -135,12 +135,6 @@ pub(super) fn run(suite: &Suite, limits: Limits, stop: &AtomicBool) -> Result<Ve
     })
 }
 
-fn stop_work(work: &Mutex<VecDeque<Try>>) {
-    if let Ok(mut work) = work.lock() {
-        work.clear();
-    }
-}
-
 /// Which places must be heard: all of a lab, or in a big one those that the expectations are about.
 fn needed(suite: &Suite) -> BTreeSet<usize> {
     let about = suite.trials.iter().flat_map(|trial| [Some(trial.from), trial.receiver.as_ref().map(|r| r.place)]);
@@ -168,67 +162,6 @@ fn room_for(sockets: usize) {
     if limit.current.is_some_and(|current| current < wanted) {
         limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
         setrlimit(Resource::Nofile, limit).unwrap_or_default();
-    }
-}
-
-/// A TCP connection to be tried.
-struct Try {
-    trial: u32,
-    from: usize,
-    to: SocketAddr,
-    /// raum itself listens there, and gets a mark.
-    own: bool,
-}
-
-fn connect_all(
-    work: &Mutex<VecDeque<Try>>,
-    namespaces: &BTreeMap<usize, OwnedFd>,
-    run: &Run,
-    patience: Duration,
-    stop: &AtomicBool,
-    told: &Sender<(u32, Connected)>,
-) {
-    loop {
-        let next = work.lock().map_or(None, |mut work| work.pop_front());
-        let Some(next) = next.filter(|_| !stop.load(Ordering::Relaxed)) else { return };
-        let result = match namespaces.get(&next.from).map(|fd| namespace::enter(fd.as_fd())) {
-            Some(Ok(())) => connect(&next, run, patience),
-            Some(Err(cause)) => Connected::Failed(cause.words()),
-            None => Connected::Failed("its namespace is gone".to_owned()),
-        };
-        if told.send((next.trial, result)).is_err() {
-            return;
-        }
-    }
-}
-
-/// Connects, and if raum listens there, has the mark answered.
-fn connect(next: &Try, run: &Run, patience: Duration) -> Connected {
-    let words = |cause: &std::io::Error| errno::at_io("", cause).words();
-    let mut stream = match TcpStream::connect_timeout(&next.to, patience) {
-        Ok(stream) => stream,
-        Err(cause) if cause.kind() == std::io::ErrorKind::TimedOut => return Connected::TimedOut,
-        Err(cause) if cause.kind() == std::io::ErrorKind::ConnectionRefused => return Connected::Refused,
-        Err(cause) => {
-            let errno = Errno::from_io_error(&cause);
-            return Connected::Failed(errno.and_then(refusal).map_or_else(|| words(&cause), ToOwned::to_owned));
-        }
-    };
-    if !next.own {
-        return Connected::Open;
-    }
-    let mut speak = || -> std::io::Result<bool> {
-        stream.set_read_timeout(Some(patience))?;
-        stream.set_write_timeout(Some(patience))?;
-        stream.write_all(&run.mark(next.trial, false))?;
-        let mut answer = [0; MARK];
-        stream.read_exact(&mut answer)?;
-        Ok(run.marked(&answer) == Some((next.trial, true)))
-    };
-    match speak() {
-        Ok(true) => Connected::Answered,
-        Ok(false) => Connected::Silent("somebody else answered".to_owned()),
-        Err(cause) => Connected::Silent(words(&cause)),
     }
 }
 

@@ -10,6 +10,7 @@
 //! listens on the port itself if nobody does, and answers, so that the way back is tried too; where a program listens
 //! already, that one is used: it gets a connection without a byte, or one datagram.
 
+mod connect;
 mod ears;
 mod engine;
 mod listen;
