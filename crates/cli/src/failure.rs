@@ -175,6 +175,10 @@ fn explain(error: &Error) -> String {
                 + &help("nothing was touched. Remove or rename those, or give the lab another name (`lab:`)")
         }
         Error::Permission { .. } => lines(&error.to_string(), Some(&format!("run it with sudo, or {OWN}"))),
+        Error::TooFewFiles(_) => lines(
+            &error.to_string(),
+            Some("nothing was touched. `ulimit -n` tells the limit, `ulimit -n 1024` raises it"),
+        ),
         Error::File(error) if error.cause.kind() == std::io::ErrorKind::PermissionDenied => {
             lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
         }

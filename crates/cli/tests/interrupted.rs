@@ -1,4 +1,7 @@
-//! Ctrl-C at any moment: the lab is up, or the host is as it was.
+//! Ctrl-C at any moment, SIGTERM, SIGHUP, and readers that go away: the lab is up, or the host is as it was.
+//!
+//! The moments are each point of `common/points.rs` (`RAUM_ALL_POINTS=1` for all of them), and, for a lab of which much is
+//! done by several threads, so many milliseconds.
 
 mod common;
 
@@ -7,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use common::points::{Judge, VERBS, Verb, begin, raum as raum_with, said, sample};
+use common::snapshot;
 use common::{RAUM, assert_same, host_side};
 use raum_kernel::sandbox;
 use rustix::io::Errno;
@@ -100,5 +105,39 @@ fn a_change_is_done_or_undone_whenever_it_is_interrupted() {
         let code = if code.is_none() { raum(&["down", "many"]).0 } else { code };
         assert_eq!(code, Some(0), "{said}");
         assert!(!fs::exists("/run/netns").expect("to look"));
+    });
+}
+
+#[test]
+fn signalled_at_any_point_it_is_done_or_undone() {
+    sandbox::run(|| {
+        let mut judge = Judge::new(begin());
+        for verb in VERBS {
+            let points = verb.points();
+            let (mut done, mut undone) = (0, 0);
+            for (number, signal) in ["SIGINT", "SIGTERM", "SIGHUP", "pipe"].into_iter().enumerate() {
+                for point in sample(points.len(), 4, number) {
+                    let when = format!("{verb:?} with {signal} at {}", points[point]);
+                    verb.prepare();
+                    let at_first = verb.look();
+                    let output = raum_with(&verb.args(), Some(&format!("{signal}@{point}")));
+                    let said = said(&output);
+                    let when = format!("{when}: {said}");
+                    match (output.status.code(), verb) {
+                        // what was begun is finished, and nobody need hear of it
+                        (Some(0), Verb::Down) => judge.same(&judge.before.clone(), &snapshot::take(), &when),
+                        (Some(0), _) => judge.fine(&["status", "all"], &when),
+                        (Some(1), Verb::Up | Verb::Change) if said.contains("interrupted") && is_undone(&said) => {
+                            judge.same(&at_first, &verb.look(), &when);
+                        }
+                        _ => judge.wrong.push(when.clone()),
+                    }
+                    *(if output.status.success() { &mut done } else { &mut undone }) += 1;
+                    judge.clean(&when);
+                }
+            }
+            println!("{verb:?}: {done} done, {undone} undone");
+        }
+        judge.end();
     });
 }

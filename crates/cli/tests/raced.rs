@@ -299,9 +299,9 @@ fn whoever_waits_for_another_command_can_be_stopped() {
         let lock = fs::OpenOptions::new().write(true).open("/run/raum/lock").expect("the lock");
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("locked");
         let before = host_side();
-        for args in [["up", "/run/one.yaml"], ["down", "raced-1"]] {
+        for args in [&["up", "/run/one.yaml"][..], &["down", "raced-1"], &["ns", "add", "raced-1/late"]] {
             for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-                let child = start(&args);
+                let child = start(args);
                 let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
                 // until it has opened the lock, which it does after it has begun to listen to signals
                 let descriptors = format!("/proc/{}/fd", child.id());

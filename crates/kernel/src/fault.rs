@@ -13,7 +13,8 @@
 //!   (`EBUSY`, `ENOMEM`, `ENOSPC`, `EEXIST`, `ENODEV`, `EPERM`) is the answer instead of the operation. `interrupted` marks
 //!   the answer to a dump with `NLM_F_DUMP_INTR`, `short` gives an answer too little room, `lost` reports an answer that the
 //!   kernel had no room for (ENOBUFS), though the request was carried out. The last three do nothing to operations without
-//!   answers.
+//!   answers. `SIGINT`, `SIGTERM` and `SIGHUP` come from outside just then, and `pipe` lets whoever reads the standard output
+//!   and the standard error go away; the operation has its way.
 
 use std::ops::Range;
 
@@ -71,6 +72,7 @@ mod armed {
 
     use rustix::io::Errno;
     use rustix::process::{Signal, getpid, kill_process};
+    use rustix::stdio::{dup2_stderr, dup2_stdout};
 
     use super::{Fault, Range};
 
@@ -79,7 +81,18 @@ mod armed {
 
     struct Plan {
         log: Option<File>,
-        fault: Option<(Fault, Place)>,
+        event: Option<(Event, Place)>,
+    }
+
+    /// What happens at a point.
+    #[derive(Clone, Copy)]
+    enum Event {
+        /// To the operation.
+        Fault(Fault),
+        /// To this process.
+        Signal(Signal),
+        /// To the readers of what this process says.
+        ClosedPipe,
     }
 
     enum Place {
@@ -91,14 +104,31 @@ mod armed {
         PLAN.get_or_init(|| {
             let log = std::env::var_os("RAUM_POINTS");
             let log = log.map(|path| OpenOptions::new().create(true).append(true).open(path).expect("RAUM_POINTS"));
-            let fault = std::env::var("RAUM_FAULT").ok();
-            Plan { log, fault: fault.map(|text| parse(&text).expect("RAUM_FAULT=WHAT@POINT[+MORE]")) }
+            let event = std::env::var("RAUM_FAULT").ok();
+            Plan { log, event: event.map(|text| parse(&text).expect("RAUM_FAULT=WHAT@POINT[+MORE]")) }
         })
     }
 
-    fn parse(text: &str) -> Option<(Fault, Place)> {
+    fn parse(text: &str) -> Option<(Event, Place)> {
         let (what, at) = text.split_once('@')?;
-        let fault = match what {
+        let event = match what {
+            "SIGINT" => Event::Signal(Signal::INT),
+            "SIGTERM" => Event::Signal(Signal::TERM),
+            "SIGHUP" => Event::Signal(Signal::HUP),
+            "pipe" => Event::ClosedPipe,
+            fault => Event::Fault(parse_fault(fault)?),
+        };
+        if !at.starts_with(|c: char| c.is_ascii_digit()) {
+            return Some((event, Place::Name(at.to_owned())));
+        }
+        let (from, more) = at.split_once('+').unwrap_or((at, "0"));
+        let from: usize = from.parse().ok()?;
+        let more: usize = more.parse().ok()?;
+        Some((event, Place::Numbers(from..from.saturating_add(more).saturating_add(1))))
+    }
+
+    fn parse_fault(what: &str) -> Option<Fault> {
+        Some(match what {
             "kill" => Fault::Kill,
             "interrupted" => Fault::Interrupted,
             "short" => Fault::Short,
@@ -111,14 +141,7 @@ mod armed {
             "EPERM" => Fault::Refused(Errno::PERM),
             "EPROTONOSUPPORT" => Fault::Refused(Errno::PROTONOSUPPORT),
             _ => return None,
-        };
-        if !at.starts_with(|c: char| c.is_ascii_digit()) {
-            return Some((fault, Place::Name(at.to_owned())));
-        }
-        let (from, more) = at.split_once('+').unwrap_or((at, "0"));
-        let from: usize = from.parse().ok()?;
-        let more: usize = more.parse().ok()?;
-        Some((fault, Place::Numbers(from..from.saturating_add(more).saturating_add(1))))
+        })
     }
 
     /// A file operation is about to be tried.
@@ -143,13 +166,23 @@ mod armed {
             let lines: String = (first..first + count).map(|number| format!("{number} {what}\n")).collect();
             log.write_all(lines.as_bytes()).expect("RAUM_POINTS");
         }
-        let (fault, place) = plan.fault.as_ref()?;
-        let range = match place {
-            Place::Numbers(range) => range,
-            Place::Name(name) => return (name == what).then_some((0..count, *fault)),
-        };
-        let (start, end) = (first.max(range.start), (first + count).min(range.end));
-        (start < end).then(|| (start - first..end - first, *fault))
+        let (event, place) = plan.event.as_ref()?;
+        let struck = match place {
+            Place::Numbers(range) => {
+                let (start, end) = (first.max(range.start), (first + count).min(range.end));
+                (start < end).then(|| start - first..end - first)
+            }
+            Place::Name(name) => (name == what).then_some(0..count),
+        }?;
+        match *event {
+            Event::Fault(fault) => return Some((struck, fault)),
+            Event::Signal(signal) => kill_process(getpid(), signal).expect("a signal"),
+            Event::ClosedPipe => {
+                let (_, nobody_reads) = std::io::pipe().expect("a pipe");
+                dup2_stdout(&nobody_reads).and_then(|()| dup2_stderr(&nobody_reads)).expect("standard streams");
+            }
+        }
+        None
     }
 
     /// SIGKILL, as from elsewhere: nothing is tidied up, other threads may take another step.

@@ -38,5 +38,5 @@ pub mod view;
 mod workers;
 
 pub use beside::Others;
-pub use linux::{Linux, OpenError};
+pub use linux::{Linux, OpenError, TooFewFiles};
 pub use survey::LabFound;

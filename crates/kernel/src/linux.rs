@@ -7,6 +7,7 @@ use raum_core::name::NsName;
 use raum_core::plan::Op;
 use raum_core::state::State;
 use rustix::fs::fstat;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::directory::Directory;
@@ -20,6 +21,11 @@ const SPACES_MAX: usize = 16_384;
 
 /// So many at once are always tried: with three descriptors for each and the few others they fit into 40.
 const FEWEST: usize = 4;
+
+/// Whoever begins a change must be able to open so many files, or it could neither be done nor be taken back: [`FEWEST`] namespaces
+/// with three each, sockets for rules, journal and record, a folder on the way to each. Twenty were the fewest with which every
+/// lab that was tried went up; the rest is for kernels and labs that were not.
+const SPARE: u32 = 30;
 
 /// The kernel this process runs on, seen from the namespace that it was in when this was made: the host.
 ///
@@ -38,6 +44,16 @@ pub struct Linux {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("cannot speak to the kernel: {0}")]
 pub struct OpenError(pub OpError);
+
+/// Too few files can be opened to begin with anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a change needs {needed} more open files, and this process may not have as many: {cause}", cause = .cause.words())]
+pub struct TooFewFiles {
+    /// So many are needed.
+    pub needed: u32,
+    /// The kernel's words: it is the limit of this process, or that of the system.
+    pub cause: OpError,
+}
 
 impl Linux {
     /// Opens a socket in the calling thread's network namespace, which is the host from now on.
@@ -58,6 +74,29 @@ impl Linux {
     /// `/run/netns`, made if need be.
     pub(crate) fn prepared_directory(&self) -> Result<Directory, OpError> {
         Directory::prepare(self.nsfs)
+    }
+
+    /// Makes sure that a change that is begun can be finished or taken back with the files that may be open; raises the soft limit
+    /// if that helps.
+    ///
+    /// # Errors
+    /// [`TooFewFiles`]; it holds none of them then.
+    pub fn spare_files(&mut self) -> Result<(), TooFewFiles> {
+        let Err(cause) = self.try_files() else { return Ok(()) };
+        let limit = getrlimit(Resource::Nofile);
+        if cause == Errno::MFILE && limit.current != limit.maximum {
+            let wanted = limit.current.map(|current| current.saturating_add(u64::from(SPARE)));
+            let current = wanted.map(|wanted| limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+            if setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }).is_ok() {
+                self.limit_before.get_or_insert(limit);
+            }
+        }
+        self.try_files().map_err(|cause| TooFewFiles { needed: SPARE, cause: errno::error(cause.raw_os_error(), None) })
+    }
+
+    /// Opens so many, and closes them.
+    fn try_files(&self) -> Result<(), Errno> {
+        (0..SPARE).map(|_| fcntl_dupfd_cloexec(&*self.host.fd, 0)).collect::<Result<Vec<_>, Errno>>().map(drop)
     }
 
     /// How many more namespaces can be kept, when so many are wanted: raises the soft limit of open files if it must. Each

@@ -101,7 +101,7 @@ impl Labs {
         if permission::check().is_err() {
             return self.prepare_edit(lab, edit, announce);
         }
-        let lock = self.place().lock()?;
+        let lock = self.lock_unless(stop)?;
         let result = self.edit_locked(lab, edit, announce, stop, progress);
         let left = self.leave(lock);
         // what the step says of itself matters more than a folder that cannot be removed

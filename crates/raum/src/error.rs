@@ -4,6 +4,7 @@ use raum_core::diff::Conflict;
 use raum_core::host::ObserveError;
 use raum_core::name::LabName;
 use raum_core::problem::Problem;
+use raum_kernel::TooFewFiles;
 
 use crate::place::FileError;
 use crate::reach::{Failure, Left};
@@ -34,6 +35,9 @@ pub enum Error {
     /// The kernel layer could not be opened. Nothing was touched.
     #[error("cannot talk to the kernel: {0}")]
     Kernel(String),
+    /// A change could neither be done nor be taken back with the files that may be open. Nothing was touched.
+    #[error(transparent)]
+    TooFewFiles(TooFewFiles),
     /// The host could not be looked at.
     #[error("cannot look at the host: {0}")]
     Observe(#[from] ObserveError),

@@ -189,13 +189,19 @@ impl Labs {
         if permission::check().is_err() {
             return self.prepare(lab, file);
         }
-        let lock = self.place.lock_unless(stop)?;
+        let lock = self.lock_unless(stop)?;
         let result = self.up_locked(lab, file, stop, progress);
         if result.is_err() {
             // a folder without labs that cannot be removed is nothing beside the error that there is to tell
             drop(self.leave(lock));
         }
         result
+    }
+
+    /// Takes the lock of those who change the host, and makes sure that they can end what they begin.
+    pub(crate) fn lock_unless(&mut self, stop: &AtomicBool) -> Result<Lock, Error> {
+        self.host.spare_files().map_err(Error::TooFewFiles)?;
+        Ok(self.place.lock_unless(stop)?)
     }
 
     /// After the last lab: no files of raum's, and `/run/netns` as it was.
@@ -305,7 +311,8 @@ impl Labs {
     /// [`Error::Leftovers`] with everything that is still there.
     pub fn down(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
         permission::check()?;
-        let lock = self.place.lock_unless(&self.impatience)?;
+        let impatience = Arc::clone(&self.impatience);
+        let lock = self.lock_unless(&impatience)?;
         let removed = self.remove_locked(lab, progress)?;
         self.leave(lock)?;
         Ok(removed)

@@ -3,6 +3,7 @@
 
 pub mod firewalld;
 pub mod foreign;
+pub mod points;
 pub mod sctp;
 pub mod snapshot;
 pub mod traffic;

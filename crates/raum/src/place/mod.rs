@@ -106,18 +106,10 @@ impl Place {
         move |cause| FileError { action, path, cause }
     }
 
-    /// Waits until no other command changes the host, then keeps others waiting.
+    /// Waits until no other command changes the host, then keeps others waiting; unless somebody wants to wait no longer.
     ///
     /// # Errors
-    /// [`FileError`] if the directory cannot be made or belongs to somebody else.
-    pub fn lock(&self) -> Result<Lock, FileError> {
-        self.lock_unless(&AtomicBool::new(false))
-    }
-
-    /// The same, until somebody wants to wait no longer.
-    ///
-    /// # Errors
-    /// As [`Place::lock`], or of the kind `Interrupted`.
+    /// [`FileError`] if the directory cannot be made or belongs to somebody else; of the kind `Interrupted` after waiting.
     pub fn lock_unless(&self, stop: &AtomicBool) -> Result<Lock, FileError> {
         let wrap = self.error("lock", self.root.clone());
         loop {
