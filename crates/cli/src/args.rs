@@ -69,7 +69,7 @@ pub enum Command {
     Ls,
     /// Show every namespace of this machine, whoever made it; or all of one, or of a lab.
     #[command(
-        after_help = "A namespace is `host`, a name as `ip netns` has it, `docker:ID`, `pid:1234` or any process \
+        after_help = "A namespace is `host`, a name as `ip netns` has it, a container's name or id, `pid:1234` or any process \
                             number, `net:[INODE]`, or the file that it is bound over; without any, there is a line for \
                             each. `raum show routes` is of the namespace that you are in."
     )]

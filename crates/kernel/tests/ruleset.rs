@@ -198,9 +198,9 @@ fn what_drops_a_forwarded_packet_is_found_in_foreign_rules() {
             said,
             [
                 "masquerade from 172.17.0.0/16, not out of docker0",
-                "in by docker0: not translated",
-                "not in by docker0, to tcp port 8080 -> 172.17.0.2:80",
-                "to udp port 53 -> this namespace itself, port 5353",
+                "to this namespace itself, in by docker0: not translated",
+                "to this namespace itself, not in by docker0, to tcp port 8080 -> 172.17.0.2:80",
+                "to this namespace itself, to udp port 53 -> this namespace itself, port 5353",
                 "from fd00::/64: source becomes 2001:db8::1",
             ]
         );
@@ -260,6 +260,44 @@ fn the_rules_of_iptables_are_read() {
         let said: Vec<String> = translations(&ruleset).iter().map(ToString::to_string).collect();
         assert!(said.iter().any(|said| said.contains("-> 10.0.0.2:8080")), "{said:?}");
         assert!(said.iter().any(|said| said.contains("from 10.0.0.0/24")), "{said:?}");
+    });
+}
+
+/// As Podman 4.3 with netavark 1.4 writes them: a chain for each network and each container, where the jump to it says for whom.
+#[test]
+fn conditions_of_jumps_hold_inside_the_chains_too() {
+    sandbox::run(|| {
+        if !installed("nft") {
+            return;
+        }
+        load(
+            "table ip nat {
+                chain POSTROUTING { type nat hook postrouting priority 100;
+                    ip saddr 10.88.0.0/16 jump NETWORK
+                    ip saddr 10.99.0.0/16 oifname a jump BOTH
+                    ip saddr 10.99.0.0/16 oifname b jump BOTH; }
+                chain NETWORK { ip daddr 10.88.0.0/16 accept; ip daddr != 224.0.0.0/4 masquerade; }
+                chain BOTH { ip daddr 192.0.2.1 goto DEEPER; }
+                chain DEEPER { masquerade; }
+                chain MAPPED { meta l4proto udp redirect to :9; }
+                chain PREROUTING { type nat hook prerouting priority -100;
+                    tcp dport vmap { 7 : jump MAPPED };
+                    udp dport 7 jump MAPPED
+                    tcp dport 8088 jump PORT; }
+                chain PORT { tcp dport 8088 dnat to 10.88.0.2:80; }
+            }",
+        );
+        let said: Vec<String> = translations(&read()).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "from 10.88.0.0/16, to 10.88.0.0/16: not translated",
+                "masquerade from 10.88.0.0/16, not to 224.0.0.0/4",
+                "masquerade from 10.99.0.0/16, to 192.0.2.1",
+                "protocol udp -> this namespace itself, port 9",
+                "to tcp port 8088 -> 10.88.0.2:80",
+            ]
+        );
     });
 }
 

@@ -2,7 +2,9 @@
 
 mod bare;
 
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
 use raum_core::view::{Other, Owner, Parts, Room, Scene};
@@ -113,6 +115,33 @@ fn the_other_end_of_every_veth_is_named_across_namespaces() {
         let alone = scene::look(Parts::LINKS, |room| room.namespace == "c2").expect("a scene");
         assert_eq!(alone.namespaces.len(), 1);
         assert_eq!(alone.namespaces[0].interface("right").expect("right").peer, other("c3", "left", 11));
+    });
+}
+
+#[test]
+fn containers_are_called_what_their_engine_calls_them() {
+    sandbox::run(|| {
+        let _docker = bare::bound("/run/docker/netns/0a1b2c3d4e5f");
+        let _podman = bare::bound("/run/netns/netns-12345678-1234-1234-1234-123456789abc");
+        let listener = UnixListener::bind("/run/docker.sock").expect("a socket");
+        let daemon = std::thread::spawn(move || {
+            let (mut client, _) = listener.accept().expect("asked");
+            let mut asked = [0; 512];
+            let length = client.read(&mut asked).expect("a question");
+            let body = "[{\"Id\":\"0a1b2c3d4e5f\",\"Names\":[\"/web\"]}]";
+            client.write_all(format!("HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\n{body}").as_bytes()).expect("answered");
+            String::from_utf8_lossy(&asked[..length]).into_owned()
+        });
+        let scene = look();
+        assert!(daemon.join().expect("a daemon").starts_with("GET /containers/json HTTP/1.0\r\n"));
+        assert_eq!(find(&scene, "docker:web").owner, Owner::Docker("0a1b2c3d4e5f".to_owned()));
+        // Podman's names are of ids, and here no process tells one
+        assert!(scene.namespaces.iter().any(|room| room.namespace == "netns-12345678-1234-1234-1234-123456789abc"));
+        // nobody listens any more; and somebody who never answers
+        assert!(look().namespaces.iter().any(|room| room.namespace == "docker:0a1b2c3d4e5f"));
+        std::fs::remove_file("/run/docker.sock").expect("removed");
+        let _silent = UnixListener::bind("/run/docker.sock").expect("a socket");
+        assert!(look().namespaces.iter().any(|room| room.namespace == "docker:0a1b2c3d4e5f"));
     });
 }
 

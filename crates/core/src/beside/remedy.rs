@@ -87,7 +87,13 @@ impl Remedy {
         let by_iptables = place.table == "filter" && matches!(place.family, Family::Ip | Family::Ip6);
         if by_iptables && ["INPUT", "FORWARD", "OUTPUT"].contains(&chain) {
             let command = format!("{program} -I {chain} {option} {name} -j ACCEPT");
-            return Self { firewall: Firewall::Iptables, command, opening, zone: None };
+            // who has no place for rules of others there is still whose policy it is
+            let firewall = match () {
+                () if has("DOCKER") => Firewall::Docker,
+                () if has(&ufw) => Firewall::Ufw,
+                () => Firewall::Iptables,
+            };
+            return Self { firewall, command, opening, zone: None };
         }
         let words = if out { "oifname" } else { "iifname" };
         let command = format!("nft insert rule {} {} {chain} {words} {name} accept", place.family, place.table);

@@ -99,8 +99,9 @@ impl<'s> Maker<'s> {
                 .lab
                 .as_ref()
                 .and_then(|lab| room.namespace.strip_prefix(lab.as_str()).and_then(|rest| rest.strip_prefix('-')));
-            let name = label(in_lab.unwrap_or(&room.namespace), "ns", &mut taken);
-            if name.as_str() != in_lab.unwrap_or(&room.namespace) {
+            let called = in_lab.unwrap_or_else(|| called(room));
+            let name = label(called, "ns", &mut taken);
+            if name.as_str() != called {
                 self.note(&*room.namespace, format!("is called `{name}` here"));
             }
             if let Some(lab) = &room.lab {
@@ -136,6 +137,14 @@ impl<'s> Maker<'s> {
             let help = problem.help.map(|help| format!(" ({help})")).unwrap_or_default();
             self.note("raum check", format!("{}{help}", problem.message));
         }
+    }
+}
+
+/// What a namespace is called; a container without its engine's name before its own, if it has one.
+fn called(room: &Room) -> &str {
+    match (&room.owner, room.namespace.split_once(':')) {
+        (Owner::Docker(id) | Owner::Podman(id), Some((_, name))) if !id.starts_with(name) => name,
+        _ => &room.namespace,
     }
 }
 

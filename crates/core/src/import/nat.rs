@@ -70,6 +70,9 @@ impl When {
             self.proto.is_some()
         } else if matches!(text, "to this namespace itself" | "IPv4" | "IPv6") {
             true
+        } else if matches!(text, "not to 224.0.0.0/4" | "not to ff00::/8") {
+            // multicast, which no lab translates (Podman says so)
+            true
         } else if let Some(address) = after("to ") {
             self.to = address.parse().ok();
             self.to.is_some()

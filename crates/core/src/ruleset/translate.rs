@@ -1,13 +1,15 @@
 //! The rules that translate addresses, in plain words.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::expr::{Expr, Verdict};
 use super::load::{Change, Clause, Value, What, clauses};
+use super::set::Data;
 use super::value::kinds_of_type;
 use super::words::{self, Phrase, phrases};
 use super::xt::{self, Condition};
-use super::{Family, Rule, Ruleset, Table};
+use super::{Chain, Family, Rule, Ruleset, Table};
 use crate::name::LabName;
 use crate::view::{Action, Ports, Translation};
 
@@ -25,8 +27,10 @@ impl Table {
 pub fn translations(ruleset: &Ruleset) -> Vec<Translation> {
     let mut found = Vec::new();
     for table in ruleset.tables.iter().filter(|table| table.lab().is_none()) {
+        let mut ways = Ways::of(table);
         for chain in &table.chains {
             let first = found.len();
+            let before = ways.common(chain, 0);
             for rule in &chain.rules {
                 if let Some(action) = action(rule, table) {
                     found.push(Translation {
@@ -34,7 +38,7 @@ pub fn translations(ruleset: &Ruleset) -> Vec<Translation> {
                         chain: chain.name.clone(),
                         handle: rule.handle,
                         comment: rule.comment.clone(),
-                        matches: matches(rule, table),
+                        matches: joined(&before, matches(rule, table)),
                         action,
                     });
                 }
@@ -47,6 +51,67 @@ pub fn translations(ruleset: &Ruleset) -> Vec<Translation> {
         }
     }
     found
+}
+
+/// By which jumps chains are entered: their conditions hold for the rules inside as well.
+struct Ways<'t> {
+    table: &'t Table,
+    jumps: BTreeMap<&'t str, Vec<(&'t Chain, &'t Rule)>>,
+    /// Chains that a map leads to: for which packets is not looked for.
+    mapped: BTreeSet<&'t str>,
+    known: BTreeMap<&'t str, Vec<String>>,
+}
+
+impl<'t> Ways<'t> {
+    fn of(table: &'t Table) -> Self {
+        let mut jumps: BTreeMap<&str, Vec<(&Chain, &Rule)>> = BTreeMap::new();
+        for chain in &table.chains {
+            for rule in &chain.rules {
+                for expr in &rule.exprs {
+                    if let Expr::Verdict(Verdict::Jump(to) | Verdict::Goto(to)) = expr {
+                        jumps.entry(to).or_default().push((chain, rule));
+                    }
+                }
+            }
+        }
+        let data = table.sets.iter().flat_map(|set| &set.elements).filter_map(|element| element.data.as_ref());
+        let mapped = data.filter_map(|data| match data {
+            Data::Verdict(Verdict::Jump(to) | Verdict::Goto(to)) => Some(to.as_str()),
+            _ => None,
+        });
+        Self { table, jumps, mapped: mapped.collect(), known: BTreeMap::new() }
+    }
+
+    /// What all packets have in common that come into a chain, by whichever jump.
+    fn common(&mut self, chain: &'t Chain, depth: usize) -> Vec<String> {
+        // `NFT_JUMP_STACK_SIZE`
+        if chain.base.is_some() || self.mapped.contains(chain.name.as_str()) || depth > 16 {
+            return Vec::new();
+        }
+        if let Some(known) = self.known.get(chain.name.as_str()) {
+            return known.clone();
+        }
+        let jumps = self.jumps.get(chain.name.as_str()).cloned().unwrap_or_default();
+        let mut common: Option<Vec<String>> = None;
+        for (from, rule) in jumps {
+            let way = joined(&self.common(from, depth + 1), matches(rule, self.table));
+            common = Some(match common {
+                None => way,
+                Some(common) => common.into_iter().filter(|one| way.contains(one)).collect(),
+            });
+        }
+        let common = common.unwrap_or_default();
+        self.known.insert(&chain.name, common.clone());
+        common
+    }
+}
+
+/// The conditions of both, each said once.
+fn joined(before: &[String], own: Vec<String>) -> Vec<String> {
+    let mut all = before.to_vec();
+    let new = |one: &String| !before.contains(one);
+    all.extend(own.into_iter().filter(new));
+    all
 }
 
 /// The conditions of a rule in plain words.

@@ -23,7 +23,8 @@ pub struct Scene {
 /// One namespace in a [`Scene`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Room {
-    /// How raum speaks of it, each by another name: `host`; its name under /run/netns; `docker:0a1b2c3d4e5f`; `pid:1234`;
+    /// How raum speaks of it, each by another name: `host`; its name under /run/netns; `docker:web`, or
+    /// `docker:0a1b2c3d4e5f` where Docker does not tell; `pid:1234`;
     /// `red@1234` for a name in the mounts of process 1234.
     pub namespace: String,
     /// The number that the kernel gives it: `net:[4026531840]`.

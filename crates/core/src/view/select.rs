@@ -36,7 +36,7 @@ pub enum SelectError {
 }
 
 /// Finds what is meant: the name of a namespace, a lab, a node that only one lab has, a process (`pid:1234`, `1234`), the
-/// kernel's number (`net:[4026531840]`), a file, or the beginning of a container's id.
+/// kernel's number (`net:[4026531840]`), a file, a container's name or the beginning of its id.
 ///
 /// # Errors
 /// [`SelectError`]
@@ -67,15 +67,23 @@ pub fn select(rooms: &[&Room], text: &str) -> Result<Selected, SelectError> {
     let path = text.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(text);
     let pid = text.strip_prefix("/proc/").and_then(|rest| rest.strip_suffix("/ns/net"));
     let pid = pid.or(text.strip_prefix("pid:")).unwrap_or(text).parse::<u32>().ok();
+    let id = |room: &Room| match &room.owner {
+        Owner::Docker(id) | Owner::Podman(id) | Owner::Container(id) => Some(id.clone()),
+        _ => None,
+    };
+    // as its engine calls it, without saying which engine; and by the file's name, where the engine knows a better one
+    let called = |room: &Room| {
+        let name = room.namespace.split_once(':').filter(|_| id(room).is_some());
+        name.is_some_and(|(_, name)| name == text)
+            || room.paths.iter().any(|path| path.strip_prefix("/run/netns/") == Some(text))
+    };
     let begins = |room: &Room| {
-        let id = match &room.owner {
-            Owner::Docker(id) | Owner::Podman(id) | Owner::Container(id) => id.as_str(),
-            _ => return false,
-        };
+        let Some(id) = id(room) else { return false };
         let wanted = text.split_once(':').map_or(text, |(_, id)| id);
         wanted.len() >= 3 && id.starts_with(wanted)
     };
     which(&node)
+        .or_else(|| which(&called))
         .or_else(|| which(&|room| room.paths.iter().any(|known| known == path)))
         .or_else(|| which(&|room| pid.is_some_and(|pid| room.processes.iter().any(|process| process.pid == pid))))
         .or_else(|| which(&|room| room.inode != 0 && format!("net:[{}]", room.inode) == text))
@@ -135,11 +143,13 @@ mod tests {
         let mut docker = Room::new("docker:0123456789ab".to_owned(), 77, Owner::Docker(id));
         docker.paths.push("/run/docker/netns/x".to_owned());
         docker.processes.push(Process { pid: 4711, command: "nginx".to_owned() });
+        let mut podman = Room::new("podman:cache".to_owned(), 78, Owner::Podman("fedc".repeat(16)));
+        podman.paths.push("/run/netns/netns-1".to_owned());
         let red = Room::new("red".to_owned(), 5, Owner::Named);
         // of somebody else's lab of the same name
         let mut elsewhere = Room::new("shop-db@99".to_owned(), 6, Owner::Named);
         elsewhere.give_to(LabName::new("shop").expect("a name"));
-        vec![elsewhere, lab("shop-web", "shop"), lab("shop-db", "shop"), lab("two-web", "two"), docker, red]
+        vec![elsewhere, lab("shop-web", "shop"), lab("shop-db", "shop"), lab("two-web", "two"), docker, podman, red]
     }
 
     #[test]
@@ -159,6 +169,9 @@ mod tests {
             ("net:[77]", room("docker:0123456789ab")),
             ("012345", room("docker:0123456789ab")),
             ("docker:0123", room("docker:0123456789ab")),
+            ("cache", room("podman:cache")),
+            ("netns-1", room("podman:cache")),
+            ("fedc", room("podman:cache")),
         ] {
             assert_eq!(select(&rooms, text), found, "{text}");
         }

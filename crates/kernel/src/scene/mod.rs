@@ -3,6 +3,7 @@
 //! `find` tells which there are, `owner` whose they are, `vantage` gives each a number by which links name each other's;
 //! then a few threads go through them and read what is asked for, and `join` puts the two ends of each veth together.
 
+mod engine;
 mod find;
 mod flow;
 mod join;
@@ -210,7 +211,8 @@ impl Found {
         let mut places = vec![Place { inode: self.host_inode, found: host, room }];
         let mut names: HashSet<String> = HashSet::from(["host".to_owned()]);
         let found: Vec<(u64, find::Found)> = house.namespaces.into_iter().collect();
-        let told = spread(found, 64, |(inode, found)| (owner::of(&found), inode, found))?;
+        let engines = engine::Engines::default();
+        let told = spread(found, 64, |(inode, found)| (owner::of(&found, &engines), inode, found))?;
         for ((name, owner), inode, found) in told {
             let mut name = if name.is_empty() { format!("net:[{inode}]") } else { name };
             if !names.insert(name.clone()) {

@@ -5,13 +5,27 @@ use std::path::Path;
 
 use raum_core::view::{Owner, Process};
 
+use super::engine::Engines;
 use super::find::{Found, shown};
 
 /// A machine has some hundred threads of the kernel's before its first program.
 const PROGRAMS: usize = 2000;
 
 /// How to call a namespace, and whose it is; the lab's mark is not known here.
-pub(super) fn of(found: &Found) -> (String, Owner) {
+pub(super) fn of(found: &Found, engines: &Engines) -> (String, Owner) {
+    let (name, owner) = bare(found);
+    let known = match &owner {
+        // the name that it has under another's /run/netns leads nowhere here, and says whose that is
+        _ if found.paths.is_empty() && found.elsewhere.is_some() => None,
+        Owner::Docker(_) => engines.name(&owner).map(|name| format!("docker:{name}")),
+        Owner::Podman(_) => engines.name(&owner).map(|name| format!("podman:{name}")),
+        _ => None,
+    };
+    (known.unwrap_or(name), owner)
+}
+
+/// Without what engines know.
+fn bare(found: &Found) -> (String, Owner) {
     let group = found.pids.first().and_then(|pid| fs::read_to_string(format!("/proc/{pid}/cgroup")).ok());
     let group = group.as_deref().and_then(of_group);
     for path in &found.paths {

@@ -12,7 +12,7 @@ use raum_core::view::{Change, Event, Flow, Forwarding, Interface, Missing, Owner
 use rustix::fs::fstat;
 
 use super::super::vantage::Vantage;
-use super::super::{AT_ONCE, find, flow, lab, link, neighbour, owner, route};
+use super::super::{AT_ONCE, engine, find, flow, lab, link, neighbour, owner, route};
 use crate::message::{Answer, Attribute, NLM_F_REPLACE};
 use crate::namespace;
 use crate::socket::{Protocol, Socket};
@@ -127,7 +127,7 @@ impl Book {
         if inode == self.host_inode {
             return ("host".to_owned(), Owner::Host);
         }
-        let (name, owner) = owner::of(found);
+        let (name, owner) = owner::of(found, &engine::Engines::default());
         let taken: HashSet<&str> =
             self.rooms.values().filter(|known| known.inode != inode).map(|known| known.name.as_str()).collect();
         let name = if name.is_empty() { format!("net:[{inode}]") } else { name };
