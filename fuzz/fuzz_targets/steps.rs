@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use raum_core::design::design;
 use raum_core::host::Surroundings;
-use raum_core::lab::edit::{Edit, Force, Line, LinkOptions, SwitchOptions};
-use raum_core::lab::{Lab, check, parse};
+use raum_core::lab::edit::{Addresses, Edit, Force, Line, LinkOptions, SwitchOptions};
+use raum_core::lab::{Lab, check, parse, settle};
 use raum_core::name::LabName;
 
 fn edit(line: &str) -> Option<Edit> {
@@ -24,7 +24,7 @@ fn edit(line: &str) -> Option<Edit> {
             Edit::AddSwitch(words, SwitchOptions { gateway, nat, ..SwitchOptions::default() })
         }
         3 => Edit::DelSwitches(words, force),
-        4 => Edit::Connect(words),
+        4 => Edit::Connect(words, if force == Force::Yes { Addresses::None } else { Addresses::Chosen }),
         5 => Edit::Disconnect(words, force),
         6 => Edit::Attach(words),
         7 => Edit::Detach(words, force),
@@ -67,6 +67,7 @@ fuzz_target!(|text: &str| {
         }
     }
     if lab.nodes.len() < 100 {
+        let lab = settle(&lab, &around, None);
         drop(check(&lab, &around));
         drop(design(&lab, &around));
     }

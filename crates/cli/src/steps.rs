@@ -32,11 +32,16 @@ pub enum Step {
     /// Namespaces: add, delete, list.
     #[command(subcommand)]
     Ns(Ns),
-    /// Connect two namespaces with a wire (a veth pair): `raum connect red 10.0.0.1/24 blue 10.0.0.2/24`.
+    /// Connect two namespaces with a wire (a veth pair): `raum connect red blue`, or with addresses of your own:
+    /// `raum connect red 10.0.0.1/24 blue 10.0.0.2/24`.
     Connect {
-        /// Both ends, each `NODE[:INTERFACE] [ADDRESS/LEN]…`, as in the lab file; NODE may be `host`.
+        /// Both ends, each `NODE[:INTERFACE] [ADDRESS/LEN]…`, as in the lab file; NODE may be `host`. Without any address
+        /// free ones are chosen, of IPv4 and IPv6.
         #[arg(required = true, value_name = "END")]
         ends: Vec<String>,
+        /// Choose no addresses.
+        #[arg(long)]
+        no_addresses: bool,
         #[command(flatten)]
         how: How,
     },

@@ -138,6 +138,7 @@ transcripts!(
     script,
     seeing,
     steps_by_hand,
+    steps_chosen,
     steps_explained,
     steps_of_a_file,
     steps_of_a_router,

@@ -16,7 +16,7 @@ const ANSWER: &str = "\n-----\n";
 /// What is said of a file; empty if nothing is wrong with it.
 fn answer(text: &str, around: &Surroundings) -> String {
     let problems = match lab::parse(text, &LabName::new("case").unwrap()) {
-        Ok(lab) => lab::check(&lab, around),
+        Ok(lab) => lab::check(&lab::settle(&lab, around, None), around),
         Err(problems) => problems,
     };
     for problem in &problems {

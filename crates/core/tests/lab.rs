@@ -32,7 +32,8 @@ fn cases(kind: &str) -> Vec<Case> {
             .unwrap_or_else(|problems| panic!("{}\n{}", folder.display(), render(&problems, "lab.yaml", &text, false)));
         let own = folder.join("around.json");
         let around = fs::read_to_string(if own.exists() { own } else { root().join("around.json") }).unwrap();
-        Case { text, lab, around: serde_json::from_str(&around).unwrap(), folder }
+        let around = serde_json::from_str(&around).unwrap();
+        Case { text, lab: lab::settle(&lab, &around, None), around, folder }
     };
     folders.into_iter().map(case).collect()
 }

@@ -12,7 +12,7 @@ use raum_core::beside::{Obstacle, ZONE_SET, openings, zones};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
-use raum_core::lab::{Lab, check, link_group};
+use raum_core::lab::{Lab, check, link_group, parse, settle};
 use raum_core::name::{IfName, LabName, NsId, NsName};
 use raum_core::plan::Plan;
 use raum_core::problem::Problem;
@@ -113,6 +113,7 @@ impl Labs {
     /// [`Error::Invalid`] with all problems, [`Error::Conflicts`], or [`Error::Observe`].
     pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
         let around = self.around(&lab.name)?;
+        let lab = self.settled(&lab, &around);
         let problems = self.problems(&lab, &around);
         // a file's problems can be told to everybody
         if !problems.is_empty() {
@@ -143,7 +144,14 @@ impl Labs {
     /// [`Error::Observe`]
     pub fn check(&mut self, lab: &Lab) -> Result<Vec<Problem>, Error> {
         let around = self.around(&lab.name)?;
-        Ok(self.problems(lab, &around))
+        Ok(self.problems(&self.settled(lab, &around), &around))
+    }
+
+    /// With every subnet that was left to raum. A lab that is up keeps those that it has, as far as its record tells.
+    fn settled(&self, lab: &Lab, around: &Surroundings) -> Lab {
+        let record = Record::read(&self.place, &lab.name).ok().flatten();
+        let before = record.and_then(|record| parse(&record.text?, &lab.name).ok());
+        settle(lab, around, before.as_ref())
     }
 
     /// Links are marked with a number made of the lab's name. Two names that make the same one are rare, and each lab would

@@ -2,7 +2,7 @@
 
 use raum_core::design::design;
 use raum_core::host::Surroundings;
-use raum_core::lab::{Lab, check};
+use raum_core::lab::{Lab, check, settle};
 use raum_core::name::LabName;
 use raum_core::picture::{Picture, Which, of_design, of_scene};
 use raum_core::view::{Owner, Parts, Room};
@@ -18,8 +18,13 @@ const SHOWN: Parts = Parts { addresses: true, routes: true, nat: true, processes
 /// [`Error::Invalid`] with all problems of the file.
 pub fn of_lab(lab: &Lab) -> Result<Picture, Error> {
     let elsewhere = Surroundings { ipv6: true, ..Surroundings::default() };
-    let problems = check(lab, &elsewhere);
-    if problems.is_empty() { Ok(of_design(&lab.name, &design(lab, &elsewhere))) } else { Err(Error::Invalid(problems)) }
+    let lab = settle(lab, &elsewhere, None);
+    let problems = check(&lab, &elsewhere);
+    if problems.is_empty() {
+        Ok(of_design(&lab.name, &design(&lab, &elsewhere)))
+    } else {
+        Err(Error::Invalid(problems))
+    }
 }
 
 /// A lab as it is now; nothing but its name if it is not up.

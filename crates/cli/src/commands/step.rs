@@ -3,7 +3,7 @@
 use raum::Labs;
 use raum::edit::{Edited, Fate};
 use raum_core::beside::Obstacle;
-use raum_core::lab::edit::{Edit, Force, Line, LinkOptions, SwitchOptions, Words};
+use raum_core::lab::edit::{Addresses, Edit, Force, Line, LinkOptions, SwitchOptions, Words};
 use raum_core::name::{DEFAULT_LAB, LabName};
 use raum_core::plan::{Op, Plan};
 use raum_core::render::{Explained, explain};
@@ -78,7 +78,11 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
         Step::Ns(Ns::List { lab }) => return namespaces::run(lab.as_deref(), look),
         Step::Ns(Ns::Add { name, how }) => (plain("ns add", name, Edit::AddNamespaces), how),
         Step::Ns(Ns::Del { name, forced }) => (removal("ns del", name, forced, Edit::DelNamespaces), &forced.how),
-        Step::Connect { ends, how } => (plain("connect", ends, Edit::Connect), how),
+        Step::Connect { ends, no_addresses, how } => {
+            let (line, words) = typed("connect", ends);
+            let addresses = if *no_addresses { Addresses::None } else { Addresses::Chosen };
+            ((line, Edit::Connect(words, addresses)), how)
+        }
         Step::Disconnect { ends, forced } => (removal("disconnect", ends, forced, Edit::Disconnect), &forced.how),
         Step::Attach { namespace, switch, address, how } => {
             (plain("attach", &all(namespace, &all(switch, address)), Edit::Attach), how)

@@ -37,6 +37,7 @@ fn switch(text: &str, subnets: &[&str]) -> Switch {
     Switch {
         name: name(text),
         subnets: subnets.iter().map(|net| at(net.parse().unwrap())).collect(),
+        chosen: None,
         gateway: Some(name("host")),
         nat: Some(at(Nat { out: None, source: Vec::new(), like: None })),
         place: None,

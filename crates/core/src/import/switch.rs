@@ -28,6 +28,7 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) -> Vec<Option<Gateway>> {
         let mut switch = Switch {
             name: At::nowhere(name.clone()),
             subnets: Vec::new(),
+            chosen: None,
             gateway: None,
             nat: None,
             place: maker.names.get(&place.0).filter(|name| !name.is_host()).cloned().map(At::nowhere),

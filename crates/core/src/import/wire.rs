@@ -157,7 +157,7 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) {
             _ => {
                 let ends = [end(maker, net, a, b), end(maker, net, b, a)];
                 let [Some(left), Some(right)] = ends else { continue };
-                let mut wire = Wire { ends: [left, right], mtu: None, span: 0..0 };
+                let mut wire = Wire { ends: [left, right], subnets: Vec::new(), chosen: None, mtu: None, span: 0..0 };
                 let same = wire.ends[0].mtu.clone().filter(|mtu| Some(mtu) == wire.ends[1].mtu.as_ref());
                 if same.is_some() {
                     wire.mtu = same;

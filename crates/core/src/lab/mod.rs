@@ -8,6 +8,7 @@ pub mod edit;
 pub mod range;
 
 mod check;
+mod choose;
 pub mod expect;
 mod filter;
 mod parse;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 pub use check::check;
+pub use choose::settle;
 pub use expect::Expectation;
 pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};
 pub use parse::schema::{reference, schema};
@@ -125,6 +127,8 @@ pub struct Switch {
     pub name: At<NodeName>,
     /// `subnet:`, at most one of each family; host bits zero.
     pub subnets: Vec<At<IpNet>>,
+    /// `subnet: auto`: raum chooses one of each family that `subnets` has none of. [`settle`] does that, and empties this.
+    pub chosen: Option<At<()>>,
     /// `gateway:`, the node that has the first address of each subnet and routes for the others.
     pub gateway: Option<At<NodeName>>,
     /// `nat:`, only with `gateway: host`.
@@ -238,6 +242,10 @@ impl Node {
 pub struct Wire {
     /// `ends:`, two of them.
     pub ends: [End; 2],
+    /// `subnet:`, which the ends get their addresses from, at most one of each family. [`settle`] does that, and empties this.
+    pub subnets: Vec<At<IpNet>>,
+    /// `subnet: auto`: raum chooses one of each family that neither `subnets` nor an end has. [`settle`] does that as well.
+    pub chosen: Option<At<()>>,
     /// `mtu:` in bytes, for both ends that have none of their own.
     pub mtu: Option<At<u32>>,
     /// The whole entry, for problems that concern it as such.

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::parse::needs_quotes;
 use super::{Address, At, End, Filter, Forward, Lab, Nat, Node, Proto, Publish, RouteSpec, Switch, Wire};
 use crate::state::RouteKind;
@@ -48,7 +50,7 @@ impl fmt::Display for Lab {
 
 fn write_switch(f: &mut fmt::Formatter<'_>, switch: &Switch) -> fmt::Result {
     writeln!(f, "  {}:", text(switch.name.as_str()))?;
-    write_few(f, "subnet", switch.subnets.iter().map(|at| text(&at.to_string())))?;
+    write_few(f, "subnet", subnets(&switch.subnets, switch.chosen.is_some()))?;
     write_key(f, "gateway", switch.gateway.as_ref().map(|at| text(at.as_str())))?;
     write_key(f, "nat", switch.nat.as_ref().map(nat))?;
     write_key(f, "in", switch.place.as_ref().map(|at| text(at.as_str())))?;
@@ -89,7 +91,12 @@ fn list(values: impl Iterator<Item = String>) -> String {
 fn write_link(f: &mut fmt::Formatter<'_>, link: &Wire) -> fmt::Result {
     let [left, right] = &link.ends;
     writeln!(f, "  - ends: [{}, {}]", end(left, "node"), end(right, "node"))?;
+    write_few(f, "subnet", subnets(&link.subnets, link.chosen.is_some()))?;
     write_key(f, "mtu", link.mtu.as_ref().map(|at| at.to_string()))
+}
+
+fn subnets(written: &[At<IpNet>], chosen: bool) -> impl Iterator<Item = String> {
+    written.iter().map(|at| text(&at.to_string())).chain(chosen.then(|| "auto".to_owned()))
 }
 
 fn write_key(f: &mut fmt::Formatter<'_>, key: &str, value: Option<String>) -> fmt::Result {

@@ -10,17 +10,50 @@ use super::family;
 use super::scene::{Attachment, Groups, Scene, overlap};
 use crate::design::addresses::Usable;
 use crate::design::wiring::Place;
+use crate::lab::At;
 use crate::problem::Problem;
 
 /// How many neighbours are looked at for a free subnet.
 const TRIES: u128 = 4096;
 
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    undecided(scene, problems);
     kinds(scene, problems);
     sizes(scene, problems);
     overlaps(scene, problems);
     host(scene, problems);
     ipv6(scene, problems);
+}
+
+/// What [`settle`](crate::lab::settle) had to leave open.
+fn undecided(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
+    let none_free = |chosen: &At<()>, of: &str| {
+        Problem::new(format!("no subnet is free for {of}"), chosen.span.clone())
+            .label("all for private use are taken (RFC 1918)")
+            .help("write one yourself, like 10.10.0.0/24")
+    };
+    for switch in &scene.lab.switches {
+        problems.extend(switch.chosen.as_ref().map(|at| none_free(at, &format!("`{}`", switch.name.value))));
+    }
+    for link in &scene.lab.links {
+        let of = format!("the link of `{}` and `{}`", link.ends[0].to.value, link.ends[1].to.value);
+        let first = link.subnets.iter().map(|at| &at.span).chain(link.chosen.iter().map(|at| &at.span)).next();
+        if let Some(switch) = link.ends.iter().find_map(|end| scene.switch(end.to.as_str())) {
+            problems.extend(first.map(|span| {
+                Problem::new(format!("{of} has no subnet of its own"), span.clone())
+                    .label("everything on a switch has the switch's subnet")
+                    .related(switch.name.span.clone(), "the switch")
+                    .help(format!("leave it out here, and write `subnet` at `{}`", switch.name.value))
+            }));
+            continue;
+        }
+        problems.extend(link.chosen.as_ref().map(|at| none_free(at, &of)));
+        problems.extend(link.subnets.iter().map(|subnet| {
+            Problem::new(format!("{} is too small for the two ends of a link", subnet.value), subnet.span.clone())
+                .label(format!("{} of its addresses can be given", Usable::of(subnet.value).count()))
+                .help(if subnet.addr().is_ipv4() { "a /30 has room" } else { "a /64 has room" })
+        }));
+    }
 }
 
 fn kinds(scene: &Scene<'_>, problems: &mut Vec<Problem>) {

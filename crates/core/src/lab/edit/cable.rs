@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::find::{self, Interface, Slot, interfaces, is_switch, node_or_switch, pin};
 use super::refer::{self, Before};
-use super::{Force, Refused, Words, end_of_line, expected, name, one, typed};
+use super::{Addresses, Force, Refused, Words, end_of_line, expected, name, one, typed};
 use crate::lab::{Address, At, End, Lab, Wire};
 use crate::name::NodeName;
 use crate::problem::Problem;
@@ -60,7 +60,7 @@ fn between(lab: &Lab, near: &End, far: &End) -> Vec<[Interface; 2]> {
     .collect()
 }
 
-pub(super) fn connect(lab: &mut Lab, words: &Words) -> Refused<()> {
+pub(super) fn connect(lab: &mut Lab, words: &Words, addresses: Addresses) -> Refused<()> {
     let [near, far] = two_ends(words)?;
     let (near, far) = (single(&near)?, single(&far)?);
     for end in [&near, &far] {
@@ -95,9 +95,11 @@ pub(super) fn connect(lab: &mut Lab, words: &Words) -> Refused<()> {
         ));
         return one(related(problem, &a.slot.end(lab).to.span, "this link"));
     }
+    let is_bare = [&near, &far].iter().all(|end| end.addresses.is_empty() && !is_switch(lab, &end.to));
+    let chosen = (is_bare && addresses == Addresses::Chosen).then(|| At::new((), words.span()));
     let owners = [near.to.clone(), far.to.clone()];
     owners.iter().for_each(|owner| pin(lab, owner));
-    lab.links.push(Wire { ends: [near, far], mtu: None, span: words.span() });
+    lab.links.push(Wire { ends: [near, far], subnets: Vec::new(), chosen, mtu: None, span: words.span() });
     // the new ends get their names as well
     owners.iter().for_each(|owner| pin(lab, owner));
     Ok(())

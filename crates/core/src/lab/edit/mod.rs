@@ -46,7 +46,7 @@ pub enum Edit {
     /// `NAME…`
     DelSwitches(Words, Force),
     /// `NODE[:INTERFACE] [ADDRESS/LEN…] NODE[:INTERFACE] [ADDRESS/LEN…]`
-    Connect(Words),
+    Connect(Words, Addresses),
     /// `NODE[:INTERFACE] NODE[:INTERFACE]`
     Disconnect(Words, Force),
     /// `NODE[:INTERFACE] SWITCH [ADDRESS…]`; the node may be a range.
@@ -94,6 +94,15 @@ pub enum Force {
     No,
     /// Yes.
     Yes,
+}
+
+/// Which addresses does a link get whose ends are typed without any?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Addresses {
+    /// Chosen ones.
+    Chosen,
+    /// None.
+    None,
 }
 
 /// Keys of a new switch.
@@ -146,7 +155,7 @@ impl Edit {
             Edit::DelNamespaces(words, force) => namespace::del(lab, words, *force),
             Edit::AddSwitch(words, options) => switch::add(lab, words, options),
             Edit::DelSwitches(words, force) => switch::del(lab, words, *force),
-            Edit::Connect(words) => cable::connect(lab, words),
+            Edit::Connect(words, addresses) => cable::connect(lab, words, *addresses),
             Edit::Disconnect(words, force) => cable::disconnect(lab, words, *force),
             Edit::Attach(words) => cable::attach(lab, words),
             Edit::Detach(words, force) => cable::detach(lab, words, *force),

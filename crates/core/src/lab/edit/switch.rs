@@ -11,11 +11,11 @@ use crate::problem::Problem;
 pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refused<()> {
     let (first, rest) = words.split_first();
     let name = name(&first, "the name of a switch")?;
-    let mut subnets = Vec::new();
+    let mut typed_subnets: Vec<At<Subnet>> = Vec::new();
     for word in rest.split() {
-        let subnet: At<Subnet> = typed::form(&word.text, word.at)?;
-        subnets.push(At::new(subnet.value.0, subnet.span));
+        typed_subnets.push(typed::form(&word.text, word.at)?);
     }
+    let (subnets, chosen) = Subnet::apart(&typed_subnets);
     for (at, subnet) in subnets.iter().enumerate() {
         if let Some(first) = subnets[..at].iter().find(|first| first.addr().is_ipv4() == subnet.addr().is_ipv4()) {
             return one(Problem::new("a switch has at most one subnet of a family", subnet.span.clone())
@@ -27,6 +27,7 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
     let switch = Switch {
         name,
         subnets,
+        chosen,
         gateway: options.gateway.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
         nat: options.nat.as_ref().map(|word| At::new(Nat::default(), word.span())),
         place: options.place.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
@@ -72,6 +73,7 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
 fn is_covered(typed: &Switch, there: &Switch) -> bool {
     let same = |typed: bool, equal: bool| !typed || equal;
     typed.subnets.iter().all(|subnet| there.subnets.contains(subnet))
+        && same(typed.chosen.is_some(), !there.subnets.is_empty())
         && same(typed.gateway.is_some(), typed.gateway == there.gateway)
         && same(typed.nat.is_some(), typed.nat == there.nat)
         && same(typed.place.is_some(), typed.place == there.place)

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::design::design;
 use crate::host::Surroundings;
-use crate::lab::{check, parse};
+use crate::lab::{check, parse, settle};
 use crate::name::LabName;
 use crate::problem::{Sheet, render_sheets};
 
@@ -29,12 +29,14 @@ fn read(typed: &str) -> (Line, Edit) {
     let mut line = Line::new(&format!("raum {verb}"));
     let rest = line.words(&words[verb.split(' ').count()..options]);
     let (mut force, mut none, mut nat) = (Force::No, false, None);
+    let mut addresses = Addresses::Chosen;
     let mut value = std::collections::BTreeMap::new();
     let mut options = words[options..].iter();
     while let Some(option) = options.next() {
         match *option {
             "--force" => force = Force::Yes,
             "--none" => none = true,
+            "--no-addresses" => addresses = Addresses::None,
             "--nat" => nat = Some(line.flag("--nat")),
             name => drop(value.insert(name, line.option(name, options.next().unwrap()))),
         }
@@ -54,7 +56,7 @@ fn read(typed: &str) -> (Line, Edit) {
             },
         ),
         "switch del" => Edit::DelSwitches(rest, force),
-        "connect" => Edit::Connect(rest),
+        "connect" => Edit::Connect(rest, addresses),
         "disconnect" => Edit::Disconnect(rest, force),
         "attach" => Edit::Attach(rest),
         "detach" => Edit::Detach(rest, force),
@@ -85,6 +87,7 @@ fn step(lab: &mut Lab, typed: &str) -> Result<(), String> {
     let mut edited = if lab.is_empty() { lab.clone() } else { parse(&text, &lab.name).expect("its own text") };
     let (line, edit) = read(typed);
     let done = edit.apply(&mut edited).and_then(|()| {
+        edited = settle(&edited, &around(), Some(lab));
         let problems = check(&edited, &around());
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     });

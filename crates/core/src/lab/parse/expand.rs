@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use super::file::{FilterFile, LabFile, LabFilterFile, LinkEndFile, LinkFile, NamespaceFile, OnFile, SwitchFile};
-use super::form::{Expect, LinkEnd, Names, OnEnd, RawEnd, RawParty};
+use super::form::{Expect, LinkEnd, Names, OnEnd, RawEnd, RawParty, Subnet};
 use super::general::Either;
 use super::read::Reader;
 use super::tree::PROBLEMS_MAX;
@@ -126,7 +126,7 @@ impl Room<'_> {
     fn switches(&mut self, files: Vec<(At<Names>, SwitchFile)>) -> Option<Vec<Switch>> {
         let mut switches = Vec::new();
         for (names, file) in files {
-            let subnets: Vec<_> = file.subnet.iter().flatten().map(|at| At::new(at.0, at.span.clone())).collect();
+            let (subnets, chosen) = Subnet::apart(file.subnet.as_deref().unwrap_or_default());
             self.take(&names, 1 + subnets.len())?;
             if names.0.as_str() == "host" {
                 self.reader.report(
@@ -145,6 +145,7 @@ impl Room<'_> {
                 switches.push(Switch {
                     name,
                     subnets: subnets.clone(),
+                    chosen: chosen.clone(),
                     gateway: file.gateway.clone(),
                     nat: file.nat.clone().and_then(|nat| nat.0),
                     place: file.place.clone().filter(|place| !place.is_host()),
@@ -259,7 +260,7 @@ impl Room<'_> {
                         .label(format!("one {what} of each family is possible"))
                         .related(first.span.clone(), format!("the first {what} of {family}"))
                         .help(if what == "subnet" {
-                            "make a second switch for it"
+                            "it needs a switch, or a link, of its own"
                         } else {
                             "write the other one under `routes`, with a metric"
                         }),
@@ -321,11 +322,14 @@ impl Room<'_> {
                 continue;
             }
             let count = a.max(b);
+            let (subnets, chosen) = Subnet::apart(file.subnet.as_deref().unwrap_or_default());
+            self.one_of_each_family(&subnets, |net| net.addr(), "subnet");
             let things = u64::try_from(2 + left.addresses.len() + right.addresses.len()).unwrap_or(u64::MAX);
             self.things = self.things.saturating_add(things.saturating_mul(u64::from(count)));
             self.enough_things(&left.to.span)?;
             if count > 1 {
                 let range = if a > 1 { &left.to } else { &right.to };
+                self.not_for_many(range, subnets.first().map(|at| at.span.clone()), "a subnet");
                 for end in [&left, &right] {
                     self.not_for_many(range, end.addresses.first().map(|at| at.span.clone()), "an address");
                     self.not_for_many(range, end.mac.as_ref().map(|at| at.span.clone()), "a hardware address");
@@ -338,6 +342,8 @@ impl Room<'_> {
                 let (Some(left), Some(right)) = (one_end(&left, at), one_end(&right, at)) else { break };
                 links.push(Wire {
                     ends: [left, right],
+                    subnets: subnets.clone(),
+                    chosen: chosen.clone(),
                     mtu: file.mtu.as_ref().map(|at| At::new(at.value.value, at.span.clone())),
                     span: file.span.clone(),
                 });

@@ -46,7 +46,8 @@ mapping! {
     /// A switch: a Linux bridge.
     SwitchFile is "a switch" in "switch" {
         /// The subnet of everything on this switch, at most one of IPv4 and one of IPv6. Addresses that are not written are
-        /// chosen from it, the same ones every time.
+        /// chosen from it, the same ones every time. `auto`: raum chooses a free one of each family, or of the family that is
+        /// not written.
         "subnet" subnet: Vec<At<Subnet>>,
         /// Who has the first address of the subnet and routes for the others: `host`, or a namespace on this switch.
         "gateway" gateway: At<NodeName>,
@@ -103,6 +104,9 @@ mapping! {
     LinkFile is "a link" in "link" {
         /// Its two ends: namespaces, `host`, or one namespace and one switch.
         "ends" ends: Pair<Either<LinkEnd, LinkEndFile>>,
+        /// Where two namespaces get addresses from, at most one subnet of IPv4 and one of IPv6: each end that has none of it
+        /// gets the next one. `auto`: raum chooses a free one of each family, or of the family that is not written.
+        "subnet" subnet: Vec<At<Subnet>>,
         /// MTU in bytes of both ends that have none of their own.
         "mtu" mtu: At<Number<Mtu>>,
     }

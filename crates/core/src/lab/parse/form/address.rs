@@ -142,19 +142,39 @@ impl Form for Address {
     }
 }
 
-/// The subnet of a switch.
+/// The subnet of a switch or a link: written, or raum is to choose one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::lab) struct Subnet(pub IpNet);
+pub(in crate::lab) enum Subnet {
+    /// This one; host bits are zero.
+    Written(IpNet),
+    /// `auto`
+    Chosen,
+}
+
+impl Subnet {
+    /// Those that are written, and where it is said that raum is to choose.
+    pub(in crate::lab) fn apart(all: &[At<Subnet>]) -> (Vec<At<IpNet>>, Option<At<()>>) {
+        let written = all.iter().filter_map(|at| match at.value {
+            Subnet::Written(net) => Some(At::new(net, at.span.clone())),
+            Subnet::Chosen => None,
+        });
+        let chosen = all.iter().find(|at| at.value == Subnet::Chosen).map(|at| At::new((), at.span.clone()));
+        (written.collect(), chosen)
+    }
+}
 
 impl Form for Subnet {
     const DEF: &'static str = "subnet";
     const WHAT: &'static str = "a subnet";
-    const HELP: &'static str = "a subnet is written like 10.10.0.0/24 or fd01::/64";
-    const PATTERN: &'static str = "^([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)/[0-9]{1,3}$";
-    const EXAMPLES: &'static [&'static str] = &["10.10.0.0/24", "fd01::/64"];
+    const HELP: &'static str = "a subnet is written like 10.10.0.0/24 or fd01::/64; for `auto` raum chooses";
+    const PATTERN: &'static str = "^(([0-9]{1,3}(\\.[0-9]{1,3}){3}|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*)/[0-9]{1,3}|auto)$";
+    const EXAMPLES: &'static [&'static str] = &["10.10.0.0/24", "fd01::/64", "auto"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        net(text, false, reader).map(Subnet)
+        match text.text {
+            "auto" => Some(Subnet::Chosen),
+            _ => net(text, false, reader).map(Subnet::Written),
+        }
     }
 }
 
