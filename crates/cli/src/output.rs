@@ -1,5 +1,6 @@
 //! Printing: one stream for answers, one for errors; colour only where a terminal wants it; a closed pipe is no error.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,7 +111,10 @@ pub fn is_read() -> bool {
 /// Prints an answer as JSON.
 pub fn answer_json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => print(&format!("{}\n", escaped(&text))),
+        Ok(mut text) => {
+            text.push('\n');
+            print(&escaped(&text));
+        }
         Err(error) => complain(&format!("error: cannot write this as JSON: {error}\n")),
     }
 }
@@ -141,41 +145,62 @@ pub fn live(text: &str) {
 
 /// Text for people: names, comments and arguments in it can be anybody's, and a terminal would obey what they hold. Only
 /// line ends and colours ([`paint`]) stay as they are.
-fn harmless(text: &str) -> String {
+fn harmless(text: &str) -> Cow<'_, str> {
+    if plain_length(text) == text.len() {
+        return Cow::Borrowed(text);
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(c) = rest.chars().next() {
+    loop {
+        let plain = plain_length(rest);
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
         let colour = colour_length(rest);
         if colour > 0 {
             out.push_str(&rest[..colour]);
             rest = &rest[colour..];
         } else {
-            out.push(if matches!(c, '\n' | '\t') { c } else { visible(c) });
+            out.push(if c == '\t' { c } else { visible(c) });
             rest = &rest[c.len_utf8()..];
         }
     }
-    out
+    Cow::Owned(out)
+}
+
+/// How many bytes at the beginning are printable ASCII or line ends: most of what is printed, and to be had at once.
+fn plain_length(text: &str) -> usize {
+    text.bytes().position(|byte| !matches!(byte, b' '..=b'~' | b'\n')).unwrap_or(text.len())
 }
 
 /// The length of the colour sequence (`ESC [ 1;31 m`, ECMA-48 SGR) that the text begins with, or 0.
-fn colour_length(text: &str) -> usize {
+pub fn colour_length(text: &str) -> usize {
     let Some(numbers) = text.strip_prefix("\x1b[") else { return 0 };
     let length = numbers.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b';').count();
     if numbers.as_bytes().get(length) == Some(&b'm') { length + 3 } else { 0 }
 }
 
 /// JSON in which whatever a terminal would obey, or a reader not see, is escaped; outside of its texts there is no such thing.
-fn escaped(json: &str) -> String {
+fn escaped(json: &str) -> Cow<'_, str> {
+    if plain_length(json) == json.len() {
+        return Cow::Borrowed(json);
+    }
     let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c == '\n' || visible(c) == c {
+    let mut rest = json;
+    loop {
+        let plain = plain_length(rest);
+        out.push_str(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(c) = rest.chars().next() else { break };
+        if visible(c) == c {
             out.push(c);
         } else {
             let mut units = [0; 2];
             c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
         }
+        rest = &rest[c.len_utf8()..];
     }
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -193,7 +218,8 @@ mod tests {
     #[test]
     fn json_says_the_same_with_all_of_that_escaped() {
         for text in ["\u{9b}31m", "\u{202e}abc", "\u{7f}", "\u{e0041}", "\x1b[1m", "plain ä 漢"] {
-            let json = escaped(&serde_json::to_string(text).expect("JSON"));
+            let json = serde_json::to_string(text).expect("JSON");
+            let json = escaped(&json);
             assert!(json.chars().all(|c| visible(c) == c), "{json}");
             assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
         }

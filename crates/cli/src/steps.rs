@@ -114,6 +114,12 @@ pub enum Step {
     /// Ports of a router namespace that lead to others: add, delete.
     #[command(subcommand)]
     Forward(Forward),
+    /// Packet filters: rules, the default, none.
+    #[command(subcommand)]
+    Filter(Filter),
+    /// Names for several namespaces and switches, in filter rules: add, delete.
+    #[command(subcommand)]
+    Group(Group),
     /// Interfaces: pull the cable, plug it in, MTU, hardware address.
     #[command(subcommand)]
     Link(Link),
@@ -161,6 +167,9 @@ pub enum Switch {
         /// Translate the addresses of what leaves the host; with `--gateway host`.
         #[arg(long)]
         nat: bool,
+        /// Members reach the gateway and what is behind it, but not each other.
+        #[arg(long)]
+        isolated: bool,
         /// The namespace it lives in; without it, the host.
         #[arg(long = "in", value_name = "NODE")]
         place: Option<String>,
@@ -243,6 +252,12 @@ pub enum Nat {
         /// The interface that packets leave by; of a switch, any without it.
         #[arg(short, long, value_name = "INTERFACE")]
         out: Option<String>,
+        /// The address that packets leave with, at most one of each family; without it that of the interface.
+        #[arg(short, long, value_name = "ADDRESS")]
+        source: Vec<String>,
+        /// Behave like a NAT found in the field: home, corporate, full-cone, carrier-grade, cloud; of a namespace.
+        #[arg(long, value_name = "KIND")]
+        like: Option<String>,
         #[command(flatten)]
         how: How,
     },
@@ -288,7 +303,7 @@ pub enum Forward {
         /// The router.
         namespace: String,
         /// `[INTERFACE] [ADDRESS:]PORT[-PORT][/udp] to NODE[:PORT[-PORT]]`; the lab file's `->` needs quotes in a shell.
-        #[arg(required = true, allow_hyphen_values = true)]
+        #[arg(required = true)]
         forward: Vec<String>,
         #[command(flatten)]
         how: How,
@@ -298,10 +313,87 @@ pub enum Forward {
         /// The router.
         namespace: String,
         /// What stands before `to`, or the whole.
-        #[arg(required = true, allow_hyphen_values = true)]
+        #[arg(required = true)]
         forward: Vec<String>,
         #[command(flatten)]
         how: How,
+    },
+}
+
+/// Whose filter.
+#[derive(Debug, Args)]
+pub struct Of {
+    /// The namespace whose filter it is; without it the lab's, which those keep who receive.
+    #[arg(long = "in", value_name = "NODE")]
+    pub place: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `raum filter`
+#[derive(Debug, Subcommand)]
+pub enum Filter {
+    /// Add a rule: `raum filter add deny lan to front 22`, `raum filter add allow front to 5432/tcp --in db`.
+    Add {
+        /// `allow` or `deny`
+        #[arg(value_name = "allow|deny")]
+        policy: String,
+        /// `FROM [to [TO] [SERVICE]]`: namespaces, switches, groups, prefixes or `any`; 80, 80-90/tcp, 53/udp, tcp, icmp.
+        #[arg(required = true)]
+        rule: Vec<String>,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Delete a rule.
+    Del {
+        /// `allow` or `deny`
+        #[arg(value_name = "allow|deny")]
+        policy: String,
+        /// As it was added.
+        #[arg(required = true)]
+        rule: Vec<String>,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// Say what happens to what no rule speaks of: `raum filter default deny --in db`.
+    Default {
+        /// `allow` or `deny`
+        #[arg(value_name = "allow|deny")]
+        policy: String,
+        /// The same of what the namespace itself sends; allowed, if it was never said.
+        #[arg(long, value_name = "allow|deny")]
+        outgoing: Option<String>,
+        #[command(flatten)]
+        of: Of,
+    },
+    /// No filter any more.
+    Off {
+        #[command(flatten)]
+        of: Of,
+    },
+}
+
+/// `raum group`
+#[derive(Debug, Subcommand)]
+pub enum Group {
+    /// Add a group, or members to one: `raum group add front web[1-3]`.
+    Add {
+        /// Its name.
+        group: String,
+        /// Namespaces, ranges of them, and switches for everybody on them.
+        #[arg(required = true)]
+        member: Vec<String>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Delete members of a group, or without members the whole.
+    Del {
+        /// Its name.
+        group: String,
+        /// Who is to leave it.
+        member: Vec<String>,
+        #[command(flatten)]
+        forced: Forced,
     },
 }
 
@@ -324,7 +416,7 @@ pub enum Link {
         #[command(flatten)]
         how: How,
     },
-    /// Set MTU or hardware address: `raum link set red:eth0 --mtu 1400`.
+    /// Set MTU or hardware address: `raum link set red:eth0 --mtu 1400`; isolate the members of a switch.
     Set {
         /// `NODE:INTERFACE`, NODE alone if it has one interface, or a switch.
         interface: String,
@@ -334,6 +426,9 @@ pub enum Link {
         /// Hardware address.
         #[arg(long, value_name = "ADDRESS")]
         mac: Option<String>,
+        /// `on`: members of this switch reach its gateway, but not each other.
+        #[arg(long, value_name = "on|off")]
+        isolated: Option<String>,
         #[command(flatten)]
         how: How,
     },

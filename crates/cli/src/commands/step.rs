@@ -3,7 +3,9 @@
 use raum::Labs;
 use raum::edit::{Edited, Fate};
 use raum_core::beside::Obstacle;
-use raum_core::lab::edit::{Addresses, Edit, Force, Line, LinkOptions, SwitchOptions, Words};
+use raum_core::lab::edit::{
+    Addresses, Edit, FilterOptions, Force, Line, LinkOptions, NatOptions, SwitchOptions, Words,
+};
 use raum_core::name::{DEFAULT_LAB, LabName};
 use raum_core::plan::{Op, Plan};
 use raum_core::render::{Explained, explain};
@@ -13,7 +15,7 @@ use super::up::{progress, wipe};
 use super::{beside, describe, namespaces};
 use crate::failure::Failure;
 use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, paint};
-use crate::steps::{Addr, Forced, Forward, How, Link, Nat, Ns, Publish, Route, Step, Switch};
+use crate::steps::{Addr, Filter, Forced, Forward, Group, How, Link, Nat, Ns, Of, Publish, Route, Step, Switch};
 use crate::stop;
 
 /// `--json`: what a step did, or would do.
@@ -112,10 +114,14 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
         Step::Forwarding { namespace, value, how } => {
             (plain("forwarding", &[namespace.clone(), value.clone()], Edit::Forwarding), how)
         }
-        Step::Nat(Nat::Add { what, out, how }) => {
+        Step::Nat(Nat::Add { what, out, source, like, how }) => {
             let (mut line, words) = typed("nat add", std::slice::from_ref(what));
-            let out = line.option("--out", out.as_ref());
-            ((line, Edit::AddNat(words, out)), how)
+            let options = NatOptions {
+                out: line.option("--out", out.as_ref()),
+                source: source.iter().map(|source| line.0.option("--source", source)).collect(),
+                like: line.option("--like", like.as_ref()),
+            };
+            ((line, Edit::AddNat(words, options)), how)
         }
         Step::Nat(Nat::Del { what, how }) => (plain("nat del", std::slice::from_ref(what), Edit::DelNat), how),
         Step::Publish(Publish::Add { namespace, port, how }) => {
@@ -130,12 +136,22 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
         Step::Forward(Forward::Del { namespace, forward, how }) => {
             (plain("forward del", &all(namespace, forward), Edit::DelForward), how)
         }
+        Step::Filter(filter) => of_filter(filter),
+        Step::Group(Group::Add { group, member, how }) => {
+            (plain("group add", &all(group, member), Edit::AddGroup), how)
+        }
+        Step::Group(Group::Del { group, member, forced }) => {
+            (removal("group del", &all(group, member), forced, Edit::DelGroup), &forced.how)
+        }
         Step::Link(Link::Up { interface, how }) => (plain("link up", interface, Edit::LinkUp), how),
         Step::Link(Link::Down { interface, how }) => (plain("link down", interface, Edit::LinkDown), how),
-        Step::Link(Link::Set { interface, mtu, mac, how }) => {
+        Step::Link(Link::Set { interface, mtu, mac, isolated, how }) => {
             let (mut line, words) = typed("link set", std::slice::from_ref(interface));
-            let options =
-                LinkOptions { mtu: line.option("--mtu", mtu.as_ref()), mac: line.option("--mac", mac.as_ref()) };
+            let options = LinkOptions {
+                mtu: line.option("--mtu", mtu.as_ref()),
+                mac: line.option("--mac", mac.as_ref()),
+                isolated: line.option("--isolated", isolated.as_ref()),
+            };
             ((line, Edit::SetLink(words, options)), how)
         }
     };
@@ -145,11 +161,12 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
 fn of_switch(switch: &Switch) -> ((Typed, Edit), &How) {
     match switch {
         Switch::Del { name, forced } => (removal("switch del", name, forced, Edit::DelSwitches), &forced.how),
-        Switch::Add { name, subnet, gateway, nat, place, mtu, mac, how } => {
+        Switch::Add { name, subnet, gateway, nat, isolated, place, mtu, mac, how } => {
             let (mut line, words) = typed("switch add", &all(name, subnet));
             let options = SwitchOptions {
                 gateway: line.option("--gateway", gateway.as_ref()),
                 nat: nat.then(|| line.0.flag("--nat")),
+                isolated: isolated.then(|| line.0.flag("--isolated")),
                 place: line.option("--in", place.as_ref()),
                 mtu: line.option("--mtu", mtu.as_ref()),
                 mac: line.option("--mac", mac.as_ref()),
@@ -157,6 +174,36 @@ fn of_switch(switch: &Switch) -> ((Typed, Edit), &How) {
             ((line, Edit::AddSwitch(words, options)), how)
         }
     }
+}
+
+fn of_filter(filter: &Filter) -> ((Typed, Edit), &How) {
+    match filter {
+        Filter::Add { policy, rule, of } => (ruled("filter add", policy, rule, of, Edit::AddFilterRule), &of.how),
+        Filter::Del { policy, rule, of } => (ruled("filter del", policy, rule, of, Edit::DelFilterRule), &of.how),
+        Filter::Default { policy, outgoing, of } => {
+            let (mut line, words) = typed("filter default", std::slice::from_ref(policy));
+            let options = FilterOptions {
+                place: line.option("--in", of.place.as_ref()),
+                outgoing: line.option("--outgoing", outgoing.as_ref()),
+            };
+            ((line, Edit::FilterDefault(words, options)), &of.how)
+        }
+        Filter::Off { of } => (ruled("filter off", "", &[], of, Edit::DelFilter), &of.how),
+    }
+}
+
+/// Makes the edit of a command about a filter, of the lab or of a namespace.
+fn ruled(
+    command: &str,
+    policy: &str,
+    rule: &[String],
+    of: &Of,
+    edit: fn(Words, Option<Words>) -> Edit,
+) -> (Typed, Edit) {
+    let words = if policy.is_empty() { Vec::new() } else { all(policy, rule) };
+    let (mut line, words) = typed(command, &words);
+    let place = line.option("--in", of.place.as_ref());
+    (line, edit(words, place))
 }
 
 /// Does it, or says what it would do.

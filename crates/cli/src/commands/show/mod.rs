@@ -9,15 +9,16 @@ mod room;
 mod tables;
 
 use std::io::IsTerminal;
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
-use std::thread::sleep;
+use std::thread::{available_parallelism, scope, sleep};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use raum::place::Place;
 use raum::resolve::ResolveError;
 use raum::scene::{LookError, is_one, look};
-use raum_core::view::{Missing, Parts, Scene, SelectError};
+use raum_core::view::{Missing, Parts, Room, Scene, SelectError};
 
 use crate::args::Part;
 use crate::failure::Failure;
@@ -116,10 +117,7 @@ fn explain(error: &LookError) -> Failure {
 fn text(scene: &Scene, asked: &Asked) -> String {
     let mut text = match shown(asked) {
         part::Shown::Overview => overview::text(scene),
-        part::Shown::All => {
-            let rooms: Vec<String> = scene.namespaces.iter().map(room::text).collect();
-            rooms.join("\n")
-        }
+        part::Shown::All => rooms(&scene.namespaces),
         // one namespace by name needs no heading: it was asked for
         part::Shown::Part(part) => match scene.namespaces.as_slice() {
             [room] if !asked.all => part::lines(room, part, true).join("") + &missing("", &room.missing),
@@ -131,6 +129,24 @@ fn text(scene: &Scene, asked: &Asked) -> String {
     };
     text += &missing("", &scene.missing);
     text
+}
+
+/// Namespaces for each thread, below which another is not worth its start.
+const WORTH: usize = 100;
+
+/// All of each, with a blank line between them; many on as many threads as there are processors.
+fn rooms(rooms: &[Room]) -> String {
+    let written = |rooms: &[Room]| rooms.iter().map(room::text).collect::<Vec<_>>().join("\n");
+    let threads = available_parallelism().map_or(1, usize::from).min(rooms.len() / WORTH).max(1);
+    if threads == 1 {
+        return written(rooms);
+    }
+    let parts: Vec<String> = scope(|scope| {
+        let parts = rooms.chunks(rooms.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || written(part))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    parts.join("\n")
 }
 
 /// What could not be seen, one line each.

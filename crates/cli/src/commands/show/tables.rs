@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::output::colour_length;
+
 /// Columns of a terminal that is none.
 const WIDTH: usize = 100;
 
@@ -17,32 +19,47 @@ pub fn width() -> usize {
 
 /// How many columns a text takes, paint left out.
 pub fn columns(text: &str) -> usize {
-    anstream::adapter::strip_str(text).to_string().width()
+    let mut columns = 0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let paint = colour_length(rest);
+        rest = &rest[paint..];
+        // up to the next sequence; an escape that begins none is a character like others
+        let plain = rest.match_indices('\x1b').map(|(at, _)| at).find(|at| *at > 0).unwrap_or(rest.len());
+        let (part, behind) = rest.split_at(plain);
+        columns += if part.is_ascii() { part.len() } else { part.width() };
+        rest = behind;
+    }
+    columns
 }
 
 /// Rows in columns of equal width, with so many spaces before each line. A cell of several lines is allowed.
 pub fn aligned(indent: usize, rows: Vec<Vec<String>>) -> Vec<String> {
+    // each line of a cell with how wide it is, measured once
+    let measured =
+        |cell: &String| -> Vec<(String, usize)> { cell.lines().map(|line| (line.to_owned(), columns(line))).collect() };
+    let rows: Vec<Vec<Vec<(String, usize)>>> = rows.iter().map(|row| row.iter().map(measured).collect()).collect();
     let mut widths: Vec<usize> = Vec::new();
     for row in &rows {
         widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.lines().map(columns).max().unwrap_or(0).max(*width);
+            *width = cell.iter().map(|(_, width)| *width).max().unwrap_or(0).max(*width);
         }
     }
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
-        for at in 0..row.iter().map(|cell| cell.lines().count()).max().unwrap_or(0) {
+        for at in 0..row.iter().map(Vec::len).max().unwrap_or(0) {
             let mut line = " ".repeat(indent);
             let mut gap = 0;
             for (cell, width) in row.iter().zip(&widths) {
-                let part = cell.lines().nth(at).unwrap_or_default();
+                let (part, used) = cell.get(at).map_or(("", 0), |(part, used)| (part.as_str(), *used));
                 if !part.is_empty() {
                     line.extend(std::iter::repeat_n(' ', gap));
                     line.push_str(part);
                     gap = 0;
                 }
                 // no blanks behind the last word of a line
-                gap += width - columns(part) + if *width > 0 { 2 } else { 0 };
+                gap += width - used + if *width > 0 { 2 } else { 0 };
             }
             line.push('\n');
             lines.push(line);

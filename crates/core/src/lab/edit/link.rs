@@ -1,7 +1,7 @@
 //! Interfaces: pulled out, plugged in, their MTU and hardware address.
 
-use super::find::{interface, is_switch};
-use super::{LinkOptions, Refused, Words, end_of_line, expected, one, typed};
+use super::find::{interface, is_switch, switch};
+use super::{LinkOptions, Refused, Words, end_of_line, expected, on_or_off, one, typed};
 use crate::lab::{At, End, Lab};
 use crate::problem::Problem;
 
@@ -32,12 +32,34 @@ pub(super) fn plug(lab: &mut Lab, words: &Words, up: bool) -> Refused<()> {
     Ok(())
 }
 
+/// Members of a switch reach each other, or not.
+fn isolate(lab: &mut Lab, end: &End, word: &Words) -> Refused<()> {
+    let on = on_or_off(word)?;
+    if let Some(interface) = &end.interface {
+        return one(Problem::new(format!("`{}` is one interface", interface.value), interface.span.clone())
+            .label("a switch is isolated as a whole")
+            .help("write the name of a switch"));
+    }
+    let index = switch(lab, &end.to)?;
+    let there = &mut lab.switches[index].isolated;
+    if there.as_ref().is_some_and(|there| there.value) != on {
+        *there = on.then(|| At::new(true, word.span()));
+    }
+    Ok(())
+}
+
 pub(super) fn set(lab: &mut Lab, words: &Words, options: &LinkOptions) -> Refused<()> {
     let (first, rest) = words.split_first();
     let end = end(&first)?;
     end_of_line(&rest)?;
     let mtu = options.mtu.as_ref().map(|word| typed::mtu(&word.text, word.at)).transpose()?;
     let mac = options.mac.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?;
+    if let Some(word) = &options.isolated {
+        isolate(lab, &end, word)?;
+        if mtu.is_none() && mac.is_none() {
+            return Ok(());
+        }
+    }
     if mtu.is_none() && mac.is_none() {
         return one(
             Problem::new("nothing to set", first.span()).help("--mtu 1400 or --mac 02:00:5e:10:00:01 says what")

@@ -9,6 +9,7 @@
 
 mod address;
 mod cable;
+mod filter;
 mod find;
 mod line;
 mod link;
@@ -67,8 +68,8 @@ pub enum Edit {
     DelGateway(Words),
     /// `NODE on|off`
     Forwarding(Words),
-    /// `SWITCH` or `NODE`, and the interface that packets leave by.
-    AddNat(Words, Option<Words>),
+    /// `SWITCH` or `NODE`
+    AddNat(Words, NatOptions),
     /// `SWITCH` or `NODE`
     DelNat(Words),
     /// `NODE PORT…`
@@ -79,6 +80,18 @@ pub enum Edit {
     AddForward(Words),
     /// As for [`Edit::AddForward`]; what stands before `to` is enough.
     DelForward(Words),
+    /// `allow|deny FROM [to [TO] [SERVICE]]`, with `->` for `to` as in the lab file; of the lab, or in a namespace.
+    AddFilterRule(Words, Option<Words>),
+    /// As for [`Edit::AddFilterRule`].
+    DelFilterRule(Words, Option<Words>),
+    /// `allow|deny`, for what no rule speaks of.
+    FilterDefault(Words, FilterOptions),
+    /// No filter of the lab, or in a namespace, any more. The words are empty.
+    DelFilter(Words, Option<Words>),
+    /// `GROUP MEMBER…`, each may be a range.
+    AddGroup(Words),
+    /// `GROUP [MEMBER…]`; without members the whole group.
+    DelGroup(Words, Force),
     /// `NODE[:INTERFACE]…`: plug in.
     LinkUp(Words),
     /// `NODE[:INTERFACE]…`: pull out.
@@ -118,6 +131,28 @@ pub struct SwitchOptions {
     pub mtu: Option<Words>,
     /// `mac:`
     pub mac: Option<Words>,
+    /// `isolated: true`
+    pub isolated: Option<Words>,
+}
+
+/// Keys of address translation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NatOptions {
+    /// `out:`
+    pub out: Option<Words>,
+    /// `source:`
+    pub source: Vec<Words>,
+    /// `like:`
+    pub like: Option<Words>,
+}
+
+/// Keys of a packet filter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FilterOptions {
+    /// The namespace whose filter it is; without one that of the lab.
+    pub place: Option<Words>,
+    /// `outgoing:`
+    pub outgoing: Option<Words>,
 }
 
 /// Keys of an interface.
@@ -127,6 +162,8 @@ pub struct LinkOptions {
     pub mtu: Option<Words>,
     /// `mac:`
     pub mac: Option<Words>,
+    /// `isolated:`, `on` or `off`, of a switch.
+    pub isolated: Option<Words>,
 }
 
 impl Edit {
@@ -166,12 +203,18 @@ impl Edit {
             Edit::SetGateway(words) => route::set_gateway(lab, words),
             Edit::DelGateway(words) => route::del_gateway(lab, words),
             Edit::Forwarding(words) => route::forwarding(lab, words),
-            Edit::AddNat(words, out) => port::add_nat(lab, words, out.as_ref()),
+            Edit::AddNat(words, options) => port::add_nat(lab, words, options),
             Edit::DelNat(words) => port::del_nat(lab, words),
             Edit::AddPublish(words) => port::add_publish(lab, words),
             Edit::DelPublish(words) => port::del_publish(lab, words),
             Edit::AddForward(words) => port::add_forward(lab, words),
             Edit::DelForward(words) => port::del_forward(lab, words),
+            Edit::AddFilterRule(words, place) => filter::add(lab, words, place.as_ref()),
+            Edit::DelFilterRule(words, place) => filter::del(lab, words, place.as_ref()),
+            Edit::FilterDefault(words, options) => filter::default(lab, words, options),
+            Edit::DelFilter(words, place) => filter::off(lab, words, place.as_ref()),
+            Edit::AddGroup(words) => filter::add_group(lab, words),
+            Edit::DelGroup(words, force) => filter::del_group(lab, words, *force),
             Edit::LinkUp(words) => link::plug(lab, words, true),
             Edit::LinkDown(words) => link::plug(lab, words, false),
             Edit::SetLink(words, options) => link::set(lab, words, options),
@@ -219,6 +262,19 @@ fn expected(words: &Words, what: &str) -> Refused<()> {
         return one(Problem::new(format!("expected {what}"), words.at.saturating_sub(1)..words.at).label("missing"));
     }
     Ok(())
+}
+
+/// What is typed for yes and no.
+fn on_or_off(words: &Words) -> Refused<bool> {
+    expected(words, "`on` or `off`")?;
+    match words.text.as_str() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => {
+            one(Problem::new(format!("`{other}` is neither `on` nor `off`"), words.span())
+                .label("expected `on` or `off`"))
+        }
+    }
 }
 
 /// There is no word more.

@@ -1,17 +1,19 @@
 //! Address translation, and ports that lead elsewhere.
 
 use super::find::{command, interfaces, is_switch, namespace};
-use super::{Refused, Words, end_of_line, expected, name, one, typed};
+use super::{NatOptions, Refused, Words, end_of_line, expected, name, one, typed};
 use crate::lab::check::did_you_mean;
-use crate::lab::{At, Forward, Lab, Nat, Publish};
+use crate::lab::{At, Forward, Lab, Nat, NatLike, Publish};
 use crate::name::IfName;
 use crate::problem::Problem;
 
-pub(super) fn add_nat(lab: &mut Lab, words: &Words, out: Option<&Words>) -> Refused<()> {
+pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Refused<()> {
     let (first, rest) = words.split_first();
     let of = name(&first, "a switch or a namespace")?;
     end_of_line(&rest)?;
-    let out: Option<At<IfName>> = out.map(|word| typed::form(&word.text, word.at)).transpose()?;
+    let out: Option<At<IfName>> = options.out.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?;
+    let source = typed::sources(options.source.iter().map(|word| (word.text.as_str(), word.at)))?;
+    let like: Option<At<NatLike>> = options.like.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?;
     let switch = lab.switches.iter().position(|switch| switch.name == of);
     let there = if let Some(switch) = switch {
         if lab.switches[switch].gateway.is_none() {
@@ -19,6 +21,17 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, out: Option<&Words>) -> Refu
             return one(Problem::new(format!("`{}` has no gateway", of.value), of.span.clone())
                 .label("what is on it cannot leave")
                 .help(format!("{gateway} first: the host is the way out then")));
+        }
+        if let Some(like) = &like {
+            return one(Problem::new(format!("`{}` is a switch", of.value), like.span.clone())
+                .label("only a namespace can behave like another NAT")
+                .help("make a namespace the gateway of the switch, and let that one translate"));
+        }
+        if let Some(source) = source.first().filter(|_| out.is_none()) {
+            let with = command(lab, &format!("nat add {} --out INTERFACE --source {}", of.value, source.value));
+            return one(Problem::new("by which interface of the host does it leave?", source.span.clone())
+                .label("this address must be there")
+                .help(format!("write {with}")));
         }
         Some(&mut lab.switches[switch].nat)
     } else {
@@ -39,7 +52,7 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, out: Option<&Words>) -> Refu
     };
     let Some(there) = there else { return Ok(()) };
     let span = out.as_ref().map_or_else(|| of.span.clone(), |out| out.span.clone());
-    let nat = At::new(Nat { out, ..Nat::default() }, span);
+    let nat = At::new(Nat { out, source, like, ..Nat::default() }, span);
     match there {
         Some(other) if *other != nat => {
             let problem = Problem::new(format!("`{}` translates addresses already", of.value), nat.span.clone())

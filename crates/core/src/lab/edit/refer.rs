@@ -1,15 +1,16 @@
 //! What refers to something that goes: told, or removed with it.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::Range;
 
 use super::find::interfaces;
-use super::{Force, Refused, Words, one};
+use super::{Force, Refused, Words, filter, one};
 use crate::design::addresses;
 use crate::design::routes::on_link;
 use crate::design::rules::way_from_host;
 use crate::design::wiring::{Holder, Place, Wiring};
-use crate::lab::{Lab, Node, RouteSpec};
+use crate::lab::{At, FilterRule, Lab, Node, RouteSpec};
 use crate::name::{IfName, NodeName};
 use crate::problem::Problem;
 use crate::state::RouteKind;
@@ -63,6 +64,8 @@ fn prune(lab: &mut Lab, before: &Before) -> Vec<Reference> {
     named_interfaces(lab, &before.0, &mut found);
     forwards(lab, &mut found);
     published(lab, &before.0, &mut found);
+    groups(lab, &mut found);
+    filters(lab, &mut found);
     found
 }
 
@@ -237,5 +240,47 @@ fn published(lab: &mut Lab, before: &Lab, found: &mut Vec<Reference>) {
             what: format!("`{name}` has the port {} of the host", port.value),
         }));
         node.publish.clear();
+    }
+}
+
+/// Members of groups that are gone; nobody left in a group is no group.
+fn groups(lab: &mut Lab, found: &mut Vec<Reference>) {
+    let known = known(lab);
+    for group in &mut lab.groups {
+        let name = &group.name.value;
+        group.members.retain(|member| {
+            let is_there = known.contains(&member.value);
+            if !is_there {
+                let what = format!("`{}` is in group `{name}`", member.value);
+                found.push(Reference { span: member.span.clone(), what });
+            }
+            is_there
+        });
+    }
+    lab.groups.retain(|group| !group.members.is_empty());
+}
+
+/// Namespaces and switches.
+fn known(lab: &Lab) -> BTreeSet<NodeName> {
+    let nodes = lab.nodes.iter().map(|node| &node.name.value);
+    let all = nodes.chain(lab.switches.iter().map(|switch| &switch.name.value)).cloned();
+    all.chain(NodeName::new("host")).collect()
+}
+
+/// Filter rules that name what is gone.
+fn filters(lab: &mut Lab, found: &mut Vec<Reference>) {
+    let mut known = known(lab);
+    known.extend(lab.groups.iter().map(|group| group.name.value.clone()));
+    let mut keep = |rule: &At<FilterRule>| {
+        let is_whole = filter::names(rule).all(|name| known.contains(name));
+        if !is_whole {
+            found.push(Reference { span: rule.span.clone(), what: format!("the filter rule {}", rule.value) });
+        }
+        is_whole
+    };
+    let filters = lab.nodes.iter_mut().filter_map(|node| node.filter.as_mut()).chain(&mut lab.filter);
+    for filter in filters {
+        filter.allow.retain(&mut keep);
+        filter.deny.retain(&mut keep);
     }
 }

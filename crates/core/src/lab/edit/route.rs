@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::find::{command, interfaces, is_switch, namespace, namespace_or_host, on_switch};
-use super::{Refused, Words, end_of_line, expected, name, one, typed};
+use super::{Refused, Words, end_of_line, expected, name, on_or_off, one, typed};
 use crate::design::routes::default_route;
 use crate::lab::parse::form::Gateway;
 use crate::lab::{At, Lab, RouteSpec, Switch};
@@ -200,16 +200,8 @@ pub(super) fn forwarding(lab: &mut Lab, words: &Words) -> Refused<()> {
     let of = name(&first, "a namespace")?;
     let index = namespace(lab, &of)?;
     let (value, rest) = rest.split_first();
-    expected(&value, "`on` or `off`")?;
     end_of_line(&rest)?;
-    let on = match value.text.as_str() {
-        "on" => true,
-        "off" => false,
-        other => {
-            return one(Problem::new(format!("`{other}` is neither `on` nor `off`"), value.span())
-                .help("`on`: it passes packets on; `off`: it does not"));
-        }
-    };
+    let on = on_or_off(&value)?;
     lab.nodes[index].forwarding = Some(At::new(on, value.span()));
     Ok(())
 }

@@ -33,7 +33,7 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
         place: options.place.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
         mtu: options.mtu.as_ref().map(|word| typed::mtu(&word.text, word.at)).transpose()?,
         mac: options.mac.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?,
-        isolated: None,
+        isolated: options.isolated.as_ref().map(|word| At::new(true, word.span())),
     };
     if switch.name.is_host() || lab.nodes.iter().any(|node| node.name == switch.name) {
         let what = if switch.name.is_host() { "the machine itself" } else { "a namespace" };
@@ -79,6 +79,7 @@ fn is_covered(typed: &Switch, there: &Switch) -> bool {
         && same(typed.place.is_some(), typed.place == there.place)
         && same(typed.mtu.is_some(), typed.mtu == there.mtu)
         && same(typed.mac.is_some(), typed.mac == there.mac)
+        && same(typed.isolated.is_some(), typed.isolated == there.isolated)
 }
 
 /// What is on them refers to them.

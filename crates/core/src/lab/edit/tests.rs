@@ -28,7 +28,7 @@ fn read(typed: &str) -> (Line, Edit) {
     let options = words.iter().position(|word| word.starts_with("--")).unwrap_or(words.len());
     let mut line = Line::new(&format!("raum {verb}"));
     let rest = line.words(&words[verb.split(' ').count()..options]);
-    let (mut force, mut none, mut nat) = (Force::No, false, None);
+    let (mut force, mut none, mut nat, mut isolated, mut source) = (Force::No, false, None, None, Vec::new());
     let mut addresses = Addresses::Chosen;
     let mut value = std::collections::BTreeMap::new();
     let mut options = words[options..].iter();
@@ -38,6 +38,8 @@ fn read(typed: &str) -> (Line, Edit) {
             "--none" => none = true,
             "--no-addresses" => addresses = Addresses::None,
             "--nat" => nat = Some(line.flag("--nat")),
+            "--isolated" if verb == "switch add" => isolated = Some(line.flag("--isolated")),
+            "--source" => source.push(line.option("--source", options.next().unwrap())),
             name => drop(value.insert(name, line.option(name, options.next().unwrap()))),
         }
     }
@@ -53,6 +55,7 @@ fn read(typed: &str) -> (Line, Edit) {
                 place: value("--in"),
                 mtu: value("--mtu"),
                 mac: value("--mac"),
+                isolated,
             },
         ),
         "switch del" => Edit::DelSwitches(rest, force),
@@ -67,15 +70,25 @@ fn read(typed: &str) -> (Line, Edit) {
         "gateway" if none => Edit::DelGateway(rest),
         "gateway" => Edit::SetGateway(rest),
         "forwarding" => Edit::Forwarding(rest),
-        "nat add" => Edit::AddNat(rest, value("--out")),
+        "nat add" => Edit::AddNat(rest, NatOptions { out: value("--out"), source, like: value("--like") }),
         "nat del" => Edit::DelNat(rest),
         "publish add" => Edit::AddPublish(rest),
         "publish del" => Edit::DelPublish(rest),
         "forward add" => Edit::AddForward(rest),
         "forward del" => Edit::DelForward(rest),
+        "filter add" => Edit::AddFilterRule(rest, value("--in")),
+        "filter del" => Edit::DelFilterRule(rest, value("--in")),
+        "filter default" => {
+            Edit::FilterDefault(rest, FilterOptions { place: value("--in"), outgoing: value("--outgoing") })
+        }
+        "filter off" => Edit::DelFilter(rest, value("--in")),
+        "group add" => Edit::AddGroup(rest),
+        "group del" => Edit::DelGroup(rest, force),
         "link up" => Edit::LinkUp(rest),
         "link down" => Edit::LinkDown(rest),
-        "link set" => Edit::SetLink(rest, LinkOptions { mtu: value("--mtu"), mac: value("--mac") }),
+        "link set" => {
+            Edit::SetLink(rest, LinkOptions { mtu: value("--mtu"), mac: value("--mac"), isolated: value("--isolated") })
+        }
         other => panic!("no such command: {other}"),
     };
     (line, edit)
@@ -177,6 +190,15 @@ fn steps_that_add_can_be_done_twice() {
         "link down blue",
         "link set red:eth0 --mtu 1400 --mac 02:00:00:00:00:01",
         "link set lan --mtu 9000",
+        "link set lan --isolated on",
+        "link set lan --isolated off",
+        "switch add guests 10.4.0.0/24 --gateway host --isolated",
+        "group add front n1 n[2-3] lan",
+        "filter add deny lan to front 22",
+        "filter default deny --in red --outgoing deny",
+        "filter add allow front to 80-90/tcp --in red",
+        "filter add allow red to any icmp --in red",
+        "filter default allow",
     ];
     let mut lab = after(&["ns add red blue router n[1-3]", "switch add lan 10.1.0.0/24 fd01::/64"]);
     for typed in steps[2..].iter().chain(&more) {
@@ -250,6 +272,12 @@ fn typed() -> impl Strategy<Value = String> {
             Just("default".to_owned())
         ]
     };
+    let party = move || prop_oneof![2 => node(), 1 => Just("any".to_owned()), 1 => Just("g".to_owned()), 1 => Just("10.0.0.0/8".to_owned())];
+    let rule = move || {
+        (party(), party(), prop_oneof![Just(""), Just(" 80"), Just(" icmp")])
+            .prop_map(|(a, b, s)| format!("{a} to {b}{s}"))
+    };
+    let of = move || prop_oneof![Just(String::new()), node().prop_map(|n| format!(" --in {n}"))];
     prop_oneof![
         6 => node().prop_map(|n| format!("ns add {n}")),
         1 => (node(), force()).prop_map(|(n, f)| format!("ns del {n}{f}")),
@@ -273,6 +301,11 @@ fn typed() -> impl Strategy<Value = String> {
         1 => (node(), port()).prop_map(|(a, p)| format!("publish del {a} {p}")),
         2 => (node(), port(), node()).prop_map(|(a, p, b)| format!("forward add {a} {} to {b}", p.split(':').next().unwrap_or_default())),
         1 => (node(), port()).prop_map(|(a, p)| format!("forward del {a} {}", p.split(':').next().unwrap_or_default())),
+        2 => (prop_oneof![Just("add"), Just("del")], prop_oneof![Just("allow"), Just("deny")], rule(), of()).prop_map(|(v, p, r, i)| format!("filter {v} {p} {r}{i}")),
+        1 => (prop_oneof![Just("allow"), Just("deny")], of(), prop_oneof![Just(""), Just(" --outgoing deny")]).prop_map(|(p, i, o)| format!("filter default {p}{i}{o}")),
+        1 => of().prop_map(|i| format!("filter off{i}")),
+        2 => (prop_oneof![Just("add"), Just("del")], node()).prop_map(|(v, n)| format!("group {v} g {n}")),
+        1 => any::<bool>().prop_map(|on| format!("link set lan --isolated {}", if on { "on" } else { "off" })),
         1 => (end(), any::<bool>()).prop_map(|(a, up)| format!("link {} {a}", if up { "up" } else { "down" })),
         1 => (end(), prop_oneof![Just("--mtu 1400"), Just("--mac 02:00:00:00:00:09"), Just("--mtu 1000")]).prop_map(|(a, o)| format!("link set {a} {o}")),
     ]

@@ -50,7 +50,7 @@ impl FileType for SwitchNatValue {
 }
 
 /// One of each family.
-fn sources(all: Option<Vec<At<Source>>>, reader: &mut Reader) -> Vec<At<IpAddr>> {
+pub(super) fn sources(all: Option<Vec<At<Source>>>, reader: &mut Reader) -> Vec<At<IpAddr>> {
     let all: Vec<_> = all.unwrap_or_default().into_iter().map(|at| At::new(at.value.0, at.span)).collect();
     for (index, second) in all.iter().enumerate() {
         if let Some(first) = all[..index].iter().find(|first| first.is_ipv4() == second.is_ipv4()) {

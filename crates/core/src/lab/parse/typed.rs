@@ -1,9 +1,12 @@
 //! Values of the lab file that are typed on a command line: the same forms, the same problems.
 
+use std::net::IpAddr;
+
 use super::expand;
 use super::file::Mtu;
-use super::form::{Form, LinkEnd, Names, Text};
+use super::form::{Form, LinkEnd, Names, Source, Text};
 use super::general::Limits;
+use super::nat;
 use super::read::Reader;
 use super::scalar::decimal;
 use crate::lab::{Address, At, End};
@@ -46,6 +49,12 @@ pub(in crate::lab) fn ends(text: &str, at: usize) -> Typed<Vec<End>> {
 /// An address with or without prefix length.
 pub(in crate::lab) fn address(text: &str, at: usize) -> Typed<At<Address>> {
     form::<Address>(text, at)
+}
+
+/// Source addresses, at most one of each family; each text with the place of its first byte.
+pub(in crate::lab) fn sources<'a>(texts: impl Iterator<Item = (&'a str, usize)>) -> Typed<Vec<At<IpAddr>>> {
+    let all = texts.map(|(text, at)| form::<Source>(text, at)).collect::<Typed<Vec<_>>>()?;
+    with(|reader| Some(nat::sources(Some(all), reader)))
 }
 
 /// An MTU in bytes.
