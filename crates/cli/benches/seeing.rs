@@ -12,7 +12,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use raum_kernel::message::Requests;
 use raum_kernel::namespace::enter;
@@ -41,8 +41,8 @@ fn main() {
     }
     let sizes: Vec<usize> = std::env::args().skip(1).filter_map(|arg| arg.parse().ok()).collect();
     let sizes = if sizes.is_empty() { vec![100, 1000] } else { sizes };
-    println!("| namespaces | what | ms | beyond the floor | peak MiB |");
-    println!("|---:|---|---:|---:|---:|");
+    println!("| namespaces | what | ms | beyond the floor | ms of processors | beyond the floor | peak MiB |");
+    println!("|---:|---|---:|---:|---:|---:|---:|");
     let mut all: Vec<OwnedFd> = Vec::new();
     for n in sizes {
         while all.len() < n {
@@ -68,27 +68,38 @@ fn measure(n: usize, all: &[OwnedFd]) {
         ("raum show", &["show"]),
         ("raum show --all --json", &["show", "--all", "--json"]),
     ];
-    let mut floors = Vec::new();
-    let mut times = [const { Vec::new() }; 3];
+    let mut floors = [const { Vec::new() }; 2];
+    let mut times = [const { [const { Vec::new() }; 2] }; 3];
     let mut peaks = [0.0f64; 3];
     for _ in 0..ROUNDS {
-        floors.push(floor(all));
+        let (ms, busy) = floor(all);
+        floors[0].push(ms);
+        floors[1].push(busy);
         for (at, (_, args)) in whats.iter().enumerate() {
-            let (ms, peak) = timed(args);
-            times[at].push(ms);
+            let (ms, busy, peak) = timed(args);
+            times[at][0].push(ms);
+            times[at][1].push(busy);
             peaks[at] = peaks[at].max(peak);
         }
     }
-    let floor = median(&floors);
-    println!("| {n} | floor: the same dumps, raw | {floor:.0} | - | - |");
+    let [floor, floor_busy] = floors.map(|all| median(&all));
+    println!("| {n} | floor: the same dumps, raw | {floor:.0} | - | {floor_busy:.0} | - | - |");
     for (at, (what, _)) in whats.iter().enumerate() {
-        let ms = median(&times[at]);
-        println!("| {n} | {what} | {ms:.0} | {:.0} | {:.1} |", ms - floor, peaks[at] / 1024.0);
+        let [ms, busy] = [median(&times[at][0]), median(&times[at][1])];
+        let (more, more_busy) = (ms - floor, busy - floor_busy);
+        println!("| {n} | {what} | {ms:.0} | {more:.0} | {busy:.0} | {more_busy:.0} | {:.1} |", peaks[at] / 1024.0);
     }
 }
 
-/// Milliseconds for all dumps, on two threads, as raum has them on two processors.
-fn floor(all: &[OwnedFd]) -> f64 {
+/// Milliseconds that this process has had of all processors.
+fn busy_ms() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0)).as_secs_f64() * 1e3
+}
+
+/// Milliseconds for all dumps, on the wall and of processors, on two threads, as raum has them on two processors.
+fn floor(all: &[OwnedFd]) -> (f64, f64) {
+    let before = busy_ms();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let begin = Instant::now();
     std::thread::scope(|scope| {
@@ -101,7 +112,7 @@ fn floor(all: &[OwnedFd]) -> f64 {
             });
         }
     });
-    begin.elapsed().as_secs_f64() * 1e3
+    (begin.elapsed().as_secs_f64() * 1e3, busy_ms() - before)
 }
 
 fn dump_all() {
@@ -134,8 +145,8 @@ fn dump(socket: &mut Socket, kind: u16, header: &[u8]) {
     drop(socket.dump(&mut requests));
 }
 
-/// Wall milliseconds and peak resident KiB of a whole process.
-fn timed(args: &[&str]) -> (f64, f64) {
+/// Milliseconds on the wall and of processors, and peak resident KiB of a whole process.
+fn timed(args: &[&str]) -> (f64, f64, f64) {
     let begin = Instant::now();
     let child = Command::new(RAUM).args(args).stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("raum");
     let done = wait4::Wait4::wait4(child).expect("raum");
@@ -143,7 +154,7 @@ fn timed(args: &[&str]) -> (f64, f64) {
     assert!(done.status.success(), "{args:?}: {}", done.status);
     // the crate gives bytes
     #[allow(clippy::cast_precision_loss)]
-    (ms, done.rusage.maxrss as f64 / 1024.0)
+    (ms, (done.rusage.utime + done.rusage.stime).as_secs_f64() * 1e3, done.rusage.maxrss as f64 / 1024.0)
 }
 
 fn median(values: &[f64]) -> f64 {
