@@ -325,6 +325,29 @@ fn whoever_waits_for_another_command_can_be_stopped() {
 }
 
 #[test]
+fn whoever_reads_the_folder_of_names_does_not_keep_it() {
+    sandbox::run(|| {
+        let before = host_side();
+        fs::write("/run/one.yaml", lab(1)).expect("a lab file");
+        fine(&["up", "/run/one.yaml"]);
+        let reader = fs::File::open("/run/netns").expect("the folder");
+        let log = "/run/points.test";
+        let mut command = Command::new(RAUM);
+        command.args(["down", "raced-1"]).env("RAUM_POINTS", log).stdin(Stdio::null());
+        let mut child = command.spawn().expect("raum");
+        // it has tried more than once, and will again
+        let tried =
+            || fs::read_to_string(log).unwrap_or_default().lines().filter(|line| line.ends_with(" unmount")).count();
+        while tried() < 2 && child.try_wait().expect("raum").is_none() {
+            thread::sleep(std::time::Duration::from_millis(2));
+        }
+        drop(reader);
+        assert!(child.wait().expect("raum").success());
+        assert_same(&before, &host_side(), "after the reader has gone");
+    });
+}
+
+#[test]
 fn two_labs_whose_marks_are_the_same_are_not_beside_each_other() {
     sandbox::run(|| {
         let mut groups = std::collections::BTreeMap::new();

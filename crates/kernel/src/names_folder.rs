@@ -3,6 +3,9 @@
 //! As `ip netns` does, raum makes the folder and a shared mount of it. `ip` leaves both for ever; raum takes away what was
 //! not there before, once nobody has a name in it.
 
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
 use raum_core::host::OpError;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
@@ -11,6 +14,10 @@ use rustix::mount::{UnmountFlags, unmount};
 use crate::directory::PATH;
 use crate::errno;
 use crate::fault::point;
+
+/// Between two looks whether a reader has gone, and how many looks: three seconds, for whoever sits in the folder stays there.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSES: usize = 300;
 
 /// What `/run/netns` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +46,8 @@ impl NamesFolder {
         }
     }
 
-    /// Makes it what it was. Where somebody has a namespace in it, or has it open, it stays as it is.
+    /// Makes it what it was. Where somebody has a namespace in it, it stays as it is; and where somebody has it open for longer
+    /// than those do who only read it.
     ///
     /// # Errors
     /// The kernel's refusal for another reason.
@@ -49,11 +57,15 @@ impl NamesFolder {
             return Ok(());
         }
         if Self::now()? == Self::Mount {
-            // files are the same with and without it; namespaces are mounts themselves, and keep it (EBUSY)
-            match point("unmount").and_then(|()| unmount(PATH, UnmountFlags::NOFOLLOW)) {
-                Ok(()) => {}
-                Err(Errno::BUSY) => return Ok(()),
-                Err(cause) => return Err(at(cause)),
+            // files are the same with and without it; namespaces are mounts themselves, and keep it (EBUSY), as readers do
+            let mut pauses = 0..PAUSES;
+            loop {
+                match point("unmount").and_then(|()| unmount(PATH, UnmountFlags::NOFOLLOW)) {
+                    Ok(()) => break,
+                    Err(Errno::BUSY) if !has_mounts() && pauses.next().is_some() => std::thread::sleep(PAUSE),
+                    Err(Errno::BUSY) => return Ok(()),
+                    Err(cause) => return Err(at(cause)),
+                }
             }
         }
         if self == Self::Absent {
@@ -64,4 +76,11 @@ impl NamesFolder {
         }
         Ok(())
     }
+}
+
+/// Is something mounted in the folder, as namespaces are?
+fn has_mounts() -> bool {
+    let device = |path: &std::path::Path| std::fs::symlink_metadata(path).map(|found| found.dev()).ok();
+    let own = device(PATH.as_ref());
+    std::fs::read_dir(PATH).into_iter().flatten().flatten().any(|entry| device(&entry.path()) != own)
 }
