@@ -230,6 +230,30 @@ fn between_members_of_a_switch_the_hosts_rules_are_asked_only_where_br_netfilter
 }
 
 #[test]
+fn a_br_netfilter_that_is_switched_later_is_drift() {
+    sandbox::run(|| {
+        world();
+        if !bridge_filter(false) {
+            println!("no br_netfilter in this kernel");
+            return;
+        }
+        for on in [true, false] {
+            assert!(bridge_filter(!on));
+            up(&[]);
+            assert!(raum(&["status", "shop"]).0);
+            assert!(bridge_filter(on));
+            let (fine, said) = raum(&["status", "shop"]);
+            assert!(!fine && said.contains("rules, table raum-shop"), "{on}: {said}");
+            assert!(up(&[]).contains("is changed"));
+            let (fine, said) = raum(&["status", "shop"]);
+            assert!(fine, "{on}: {said}");
+            assert_eq!(passes(PATIENCE), ALL);
+        }
+        assert!(raum(&["down", "shop"]).0);
+    });
+}
+
+#[test]
 fn a_flushed_ruleset_is_seen_and_repaired() {
     sandbox::run(|| {
         world();

@@ -78,6 +78,12 @@ impl Surroundings {
         self.bridged_v6_meets_rules() || self.is_set("net/bridge/bridge-nf-call-iptables")
     }
 
+    /// Do bridged packets of IPv4, and those of IPv6?
+    #[must_use]
+    pub fn bridged(&self) -> [bool; 2] {
+        [self.is_set("net/bridge/bridge-nf-call-iptables"), self.bridged_v6_meets_rules()]
+    }
+
     fn is_set(&self, key: &str) -> bool {
         Sysctl::new(key).ok().and_then(|key| self.sysctls.get(&key)).is_some_and(|value| value != "0")
     }

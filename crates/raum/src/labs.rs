@@ -42,6 +42,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whose rules are in the way of its packets; those that it opens are left out.
     pub obstacles: Vec<Obstacle>,
+    /// Does the host show bridged packets of IPv4 and of IPv6 to its rules?
+    pub bridged: [bool; 2],
 }
 
 /// What `down` did.
@@ -135,7 +137,7 @@ impl Labs {
             before.entry(&NsId::Host).zones.extend(zones);
         }
         let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
-        Ok(Prepared { lab, file, design, before, plan, obstacles })
+        Ok(Prepared { lab, file, design, before, plan, obstacles, bridged: around.bridged() })
     }
 
     /// All checks of a lab against this host, and nothing else.
@@ -246,6 +248,7 @@ impl Labs {
         let record = Record {
             edited,
             foreign_rules: self.foreign_rules,
+            bridged: Some(prepared.bridged),
             ..Record::of(&prepared.lab, prepared.file.clone(), &prepared.design)
         };
         let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
@@ -387,11 +390,11 @@ impl Labs {
         };
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
-        for (ns, content) in &record.state.namespaces {
+        let mut target = wanted_now(&record, &around);
+        for (ns, content) in &target.namespaces {
             scope.sysctls.extend(content.sysctls.keys().map(|key| (ns.clone(), key.clone())));
         }
         let now = self.host.observe(&scope)?;
-        let mut target = record.state.clone();
         if record.foreign_rules {
             // what must be open depends on what others have closed meanwhile
             let obstacles = self.obstacles(&record.flows)?;
@@ -440,6 +443,22 @@ impl Labs {
         });
         Ok(found.collect())
     }
+}
+
+/// What a lab needs: what was reached, unless somebody has switched br_netfilter since. That changes what rules and ports must be
+/// like, and not what is there, so nothing else would tell.
+fn wanted_now(record: &Record, around: &Surroundings) -> State {
+    let switched = record.bridged.is_some_and(|bridged| bridged != around.bridged());
+    let text = record.text.as_ref().filter(|_| switched);
+    let Some(lab) = text.and_then(|text| raum_core::lab::parse(text, &record.lab).ok()) else {
+        return record.state.clone();
+    };
+    let mut state = design(&lab, around).state;
+    if let Some(before) = record.state.namespaces.get(&NsId::Host) {
+        let host = state.entry(&NsId::Host);
+        (host.openings, host.zones) = (before.openings.clone(), before.zones.clone());
+    }
+    state
 }
 
 /// Adds to a design what opens the rules of others. What is in firewalld's zone by raum's doing stays there: its rules show no

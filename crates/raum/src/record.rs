@@ -44,6 +44,9 @@ pub struct Record {
     /// May it open the rules of others?
     #[serde(default)]
     pub foreign_rules: bool,
+    /// Did the host show bridged packets of IPv4 and of IPv6 to its rules (br_netfilter)? What a lab needs depends on it.
+    #[serde(default)]
+    pub bridged: Option<[bool; 2]>,
     /// What reaches what, for `raum test`.
     #[serde(default)]
     pub expect: Vec<Expectation>,
@@ -85,6 +88,7 @@ impl Record {
             nodes: nodes.collect(),
             flows: design.flows.clone(),
             foreign_rules: false,
+            bridged: None,
             expect: lab.expect.iter().map(|at| at.value.clone()).collect(),
         }
     }

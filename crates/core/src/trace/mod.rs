@@ -2,7 +2,7 @@
 //!
 //! [`walk::trace`] goes the way that a packet would go, and back; it asks [`Facts`] for what only a kernel knows (which
 //! route, which rules) and decides the rest itself: `wire` knows cables and bridges, `neighbour` who answers for an address,
-//! `filter` what rules do, `route` why there is no way on, `arrival` who listens. Nothing here asks a kernel by itself, so a
+//! `filter` what rules do, `route` why there is no way on, `policy` which `ip rule` it was, `arrival` who listens. Nothing here asks a kernel by itself, so a
 //! fault can be described in a test and its diagnosis read. What a real packet said of it is weighed in `judge`.
 
 mod arrival;
@@ -10,6 +10,7 @@ pub mod cause;
 mod filter;
 mod judge;
 mod neighbour;
+mod policy;
 mod route;
 mod target;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::cause::{Cause, Code, inside, ip};
 use super::neighbour::gateway;
 use super::wire::wire;
-use super::{Facts, Flow, Question, has, is_link_local};
+use super::{Facts, Flow, Question, has, is_link_local, policy};
 use crate::host::OpError;
 use crate::view::{Interface, Room, RouteEntry, Scene};
 
@@ -13,6 +13,12 @@ use crate::view::{Interface, Room, RouteEntry, Scene};
 pub(super) fn refused(facts: &mut dyn Facts, room: &Room, question: &Question, error: &OpError) -> Cause {
     let flow = question.flow;
     let scene = facts.scene().clone();
+    if let Some(rule) = policy::forbidding(room, question) {
+        let what = format!("the rule `{rule}` in {} refuses {}", room.namespace, flow.destination);
+        let family = if rule.v6 { "-6 " } else { "" };
+        let mend = ip(room, &format!("{family}rule del priority {}", rule.priority));
+        return Cause::new(Code::RouteForbids, &room.namespace, what, Some(mend));
+    }
     if let Some(route) = forbidding(room, flow.destination) {
         let what = format!("the route `{route}` in {} refuses {}", room.namespace, flow.destination);
         let mend = ip(room, &format!("route del {} {}", route.kind, route.to));

@@ -8,7 +8,9 @@ use super::cause::{Cause, Code, inside, ip, nft};
 use super::filter::{Passed, Passing, dropped, name};
 use super::neighbour::{Next, next, table};
 use super::wire::{Narrow, Reached, inside_bridge};
-use super::{Choice, Facts, Flow, Layer, Proto, Question, Step, arrival, has, is_link_local, room, route, together};
+use super::{
+    Choice, Facts, Flow, Layer, Proto, Question, Step, arrival, has, is_link_local, policy, room, route, together,
+};
 use crate::ruleset::{Fate, Hook, Place};
 use crate::view::{Interface, Room, Scene};
 
@@ -330,7 +332,12 @@ impl Walk<'_> {
                 let error = OpErrorOf::host();
                 Err(route::refused(self.facts, room, &question, &error))
             }
-            Ok(choice) => Ok(choice),
+            Ok(mut choice) => {
+                if let Some(rule) = policy::chosen(room, &question, &choice.table) {
+                    choice.route = format!("{}, by the rule `{rule}`", choice.route);
+                }
+                Ok(choice)
+            }
             Err(error) => Err(route::refused(self.facts, room, &question, &error)),
         }
     }

@@ -212,6 +212,20 @@ pub fn unname(name: &str) {
     std::fs::remove_file(path).expect("removed");
 }
 
+/// A rule of the routing policy for all packets of a family: asks a table, or prohibits.
+pub fn policy(place: &str, v6: bool, priority: u32, table: Option<u8>) {
+    // include/uapi/linux/fib_rules.h, struct fib_rule_hdr
+    const RTM_NEWRULE: u16 = 32;
+    const FRA_PRIORITY: u16 = 6;
+    const CREATE: u16 = 0x400;
+    let (lookup, prohibit) = (1, 8);
+    let action = if table.is_some() { lookup } else { prohibit };
+    let header = [if v6 { 10 } else { 2 }, 0, 0, 0, table.unwrap_or(0), 0, 0, action, 0, 0, 0, 0];
+    tell(place, |requests| {
+        requests.request(RTM_NEWRULE, CREATE, &header).u32(FRA_PRIORITY, priority);
+    });
+}
+
 /// Loads rules with `nft`.
 pub fn nft(place: &str, text: &str) {
     let text = text.to_owned();

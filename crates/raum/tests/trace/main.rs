@@ -203,6 +203,8 @@ rows! {
     no_route: Row { fault: |v6| no_default("street-laptop", v6), cause: Code::NoRoute, ..Row::STREET },
     route_forbids: Row { fault: |v6| forbid("street-laptop", ["203.0.113.0/24", "2001:db8::/48"][usize::from(v6)]),
         cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
+    rule_forbids: Row { fault: |v6| policy("street-laptop", v6, 77, None), cause: Code::RouteForbids,
+        says: "the rule `77: from all prohibit`", ..Row::STREET },
     wrong_gateway: Row { fault: |v6| default_via("street-laptop", "eth0", ["192.168.1.77", "fd01::77"][usize::from(v6)], false),
         cause: Code::WrongGateway, ..Row::STREET },
     gateway_unreachable: Row { fault: |v6| default_via("street-laptop", "eth0", ["203.0.113.1", "2001:db8::1"][usize::from(v6)], true),
@@ -321,6 +323,29 @@ fn namespaces_of_others_are_traced_by_the_name_that_a_scene_gives_them() {
                 raum_core::trace::Target { to: to.to_owned(), proto: raum_core::trace::Proto::Icmp, port: None };
             let report = run(&Place::default(), from, &target, Some(false)).expect("a trace");
             assert!(report.delivered, "{report:#?}");
+        }
+    });
+}
+
+#[test]
+fn the_rule_that_chose_the_table_is_told_where_it_is_not_a_usual_one() {
+    sandbox::run(|| {
+        up(STREET);
+        for (to, v6) in [("203.0.113.1", false), ("2001:db8::1", true)] {
+            let said = |report: &Report| -> Vec<String> {
+                let steps = report.trace.there.iter().filter(|step| step.namespace == "street-router");
+                steps.map(|step| step.text.clone()).filter(|text| text.contains("by the rule")).collect()
+            };
+            let report = ask("laptop", to, v6);
+            assert!(report.delivered && said(&report).is_empty(), "{report:#?}");
+            // the table main, asked earlier than usual
+            policy("street-router", v6, 50, Some(254));
+            let report = ask("laptop", to, v6);
+            assert!(report.delivered, "{report:#?}");
+            assert!(
+                said(&report).iter().any(|text| text.ends_with("by the rule `50: from all lookup main`")),
+                "{report:#?}"
+            );
         }
     });
 }
