@@ -1,20 +1,24 @@
 //! NATs as found in the field, examined from inside as STUN does (RFC 5780): two addresses with two ports each outside. Which
-//! mapping do they see, who of them gets back in, do neighbours meet by their outer addresses, does the port stay?
+//! mapping do they see, who of them gets back in, do neighbours meet by their outer addresses, does the port stay? Presets, and
+//! all combinations of the keys.
 
 mod common;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::Duration;
 
-use common::traffic::{IMPATIENCE, PATIENCE, datagram, is_closed, listen, raum, tcp, udp, up, within};
+use common::traffic::{IMPATIENCE, PATIENCE, address, datagram, is_closed, listen, raum, tcp, udp, up, within};
 use common::world::{done, route};
 use raum_kernel::{Linux, sandbox};
+use rustix::net::sockopt::{Timeout, set_socket_reuseaddr, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketType, bind, connect};
 
 const LAB: &str = "
 lab: field
 switches:
   home: { subnet: [192.168.77.0/24, \"fd77:1::/64\"], gateway: router }
 namespaces:
-  router: { on: home, nat: { out: wan, like: KIND }, forward: [\"wan 8080 -> laptop:80\"] }
+  router: { on: home, nat: { out: wan, KIND }, forward: [\"wan 8080 -> laptop:80\"] }
   laptop: { on: home 192.168.77.10 fd77:1::10 }
   phone: { on: home 192.168.77.11 fd77:1::11 }
   server: { }
@@ -35,12 +39,18 @@ const PLACES: [Place; 2] = [
 ];
 
 /// Whom a mapping, or a filter, tells apart (RFC 4787, sections 4.1 and 5).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Dependence {
     Endpoint,
     Address,
     AddressAndPort,
 }
+
+const ALL: [(Dependence, &str); 3] = [
+    (Dependence::Endpoint, "endpoint-independent"),
+    (Dependence::Address, "address-dependent"),
+    (Dependence::AddressAndPort, "address-and-port-dependent"),
+];
 
 /// What a probe finds.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,29 +97,85 @@ fn probe(place: &Place) -> Behaviour {
     let phone_outside = datagram(&phone, &at(a, 3478), &a1, PATIENCE).expect("out");
     let heard = datagram(&phone, &mapped_text, &fresh, IMPATIENCE);
     if let Some(heard) = heard {
-        assert_eq!(heard, phone_outside, "with the outer address and port (REQ-9)");
+        assert_eq!(heard.ip(), phone_outside.ip(), "with the outer address (REQ-9)");
+        if mapping == Dependence::Endpoint {
+            assert_eq!(heard, phone_outside, "and port");
+        }
         assert!(datagram(&fresh, &heard.to_string(), &phone, PATIENCE).is_some(), "and back");
     }
-    Behaviour {
-        mapping,
-        filtering,
-        keeps_port: first.port() == 5000 && mapped.port() == 5001,
-        hairpin: heard.is_some(),
+    if keeps_port(&first, &mapped) {
+        // two of them with the same port and different destinations: it is the first one's, for the whole world
+        let rival = udp(Some("field-phone"), &at(place.phone, 5000));
+        let theirs = datagram(&rival, &at(b, 3479), &b2, PATIENCE).expect("out");
+        if heard.is_some() || filtering != Dependence::AddressAndPort {
+            assert_ne!(theirs, first, "nobody else gets a port that is taken");
+        }
+        let reply = datagram(&b2, &theirs.to_string(), &rival, PATIENCE);
+        assert!(reply.is_some(), "the rival has its answer");
     }
+    Behaviour { mapping, filtering, keeps_port: keeps_port(&first, &mapped), hairpin: heard.is_some() }
 }
 
-fn examine(kind: &str, expected: &Behaviour, seconds: [&str; 3]) {
+fn keeps_port(first: &SocketAddr, second: &SocketAddr) -> bool {
+    first.port() == 5000 && second.port() == 5001
+}
+
+/// TCP: a listener on the port of a connection, as for simultaneous opens (RFC 5382, REQ-1 and REQ-3). Who gets in?
+fn tcp_filtering(place: &Place) -> Dependence {
+    let [a, b] = place.servers;
+    let (web, from) = (listen("field-server", &format!("{a}:80")), format!("{}:5500", place.laptop));
+    let first = within("field-laptop", || from_port(&from, &format!("{a}:80"), PATIENCE)).expect("out");
+    let (_kept, outer) = web.accept().expect("a connection");
+    let door = listen("field-laptop", &from);
+    let gets_in = |server: &str| {
+        let to = outer.to_string();
+        let came = within("field-server", || from_port(&format!("{server}:81"), &to, IMPATIENCE));
+        came.is_some_and(|client| {
+            let (_, seen) = door.accept().expect("the same connection");
+            seen == client.local_addr().expect("an address")
+        })
+    };
+    let filtering = match (gets_in(a), gets_in(b)) {
+        (true, true) => Dependence::Endpoint,
+        (true, false) => Dependence::Address,
+        _ => Dependence::AddressAndPort,
+    };
+    drop(first);
+    filtering
+}
+
+/// A connection from a port that others may listen at.
+fn from_port(from: &str, to: &str, patience: Duration) -> Option<TcpStream> {
+    let (from, to): (SocketAddr, SocketAddr) = (address(from), address(to));
+    let family = if from.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = rustix::net::socket(family, SocketType::STREAM, None).expect("a socket");
+    set_socket_reuseaddr(&socket, true).expect("an option");
+    set_socket_timeout(&socket, Timeout::Send, Some(patience)).expect("an option");
+    bind(&socket, &from).expect("a port");
+    connect(&socket, &to).ok()?;
+    Some(socket.into())
+}
+
+fn examine(kind: &str, expected: &Behaviour, seconds: [&str; 4]) {
     up(&LAB.replace("KIND", kind));
     let (fine, said) = raum(&["status", "field"]);
     assert!(fine, "{said}");
-    let keys = ["udp_timeout", "udp_timeout_stream", "tcp_timeout_established"];
-    for (key, seconds) in keys.into_iter().zip(seconds) {
+    let [udp, stream, tcp_seconds, icmp] = seconds;
+    let keys = [
+        ("udp_timeout", udp),
+        ("udp_timeout_stream", stream),
+        ("tcp_timeout_established", tcp_seconds),
+        ("icmp_timeout", icmp),
+        ("icmpv6_timeout", icmp),
+    ];
+    for (key, seconds) in keys {
         let file = format!("/proc/sys/net/netfilter/nf_conntrack_{key}");
         let found = within("field-router", || std::fs::read_to_string(&file)).expect("a sysctl");
         assert_eq!(found.trim(), seconds, "{key}");
     }
     for place in &PLACES {
         assert_eq!(&probe(place), expected, "{kind}, {}", place.laptop);
+        assert_eq!(tcp_filtering(place), expected.filtering, "{kind}, TCP, {}", place.laptop);
     }
     // a forwarded port is open in any case, what is not forwarded is closed, also by the inner address
     let routes = [("192.168.77.0/24", "203.0.113.2"), ("fd77:1::/64", "fd77:2::2")];
@@ -130,7 +196,7 @@ fn like_home() {
         keeps_port: true,
         hairpin: false,
     };
-    sandbox::run(|| examine("home", &expected, ["60", "180", "7440"]));
+    sandbox::run(|| examine("like: home", &expected, ["60", "180", "7440", "30"]));
 }
 
 /// "Symmetric".
@@ -142,7 +208,7 @@ fn like_corporate() {
         keeps_port: false,
         hairpin: false,
     };
-    sandbox::run(|| examine("corporate", &expected, ["120", "120", "3600"]));
+    sandbox::run(|| examine("like: corporate", &expected, ["120", "120", "3600", "2"]));
 }
 
 #[test]
@@ -153,29 +219,122 @@ fn like_cloud() {
         keeps_port: false,
         hairpin: false,
     };
-    sandbox::run(|| examine("cloud", &expected, ["350", "350", "350"]));
+    sandbox::run(|| examine("like: cloud", &expected, ["350", "350", "350", "350"]));
 }
 
 #[test]
 fn like_full_cone() {
     let expected =
         Behaviour { mapping: Dependence::Endpoint, filtering: Dependence::Endpoint, keeps_port: true, hairpin: true };
-    sandbox::run(|| examine("full-cone", &expected, ["300", "300", "7440"]));
+    sandbox::run(|| examine("like: full-cone", &expected, ["300", "300", "7440", "60"]));
 }
 
 #[test]
 fn like_carrier_grade() {
     let expected =
         Behaviour { mapping: Dependence::Endpoint, filtering: Dependence::Endpoint, keeps_port: true, hairpin: true };
-    sandbox::run(|| examine("carrier-grade", &expected, ["300", "300", "7440"]));
+    sandbox::run(|| examine("like: carrier-grade", &expected, ["300", "300", "7440", "60"]));
+}
+
+#[test]
+fn like_restricted() {
+    let expected =
+        Behaviour { mapping: Dependence::Endpoint, filtering: Dependence::Address, keeps_port: true, hairpin: true };
+    sandbox::run(|| examine("like: restricted", &expected, ["300", "300", "7440", "60"]));
+}
+
+#[test]
+fn like_port_restricted() {
+    let expected = Behaviour {
+        mapping: Dependence::Endpoint,
+        filtering: Dependence::AddressAndPort,
+        keeps_port: true,
+        hairpin: true,
+    };
+    sandbox::run(|| examine("like: port-restricted", &expected, ["300", "300", "7440", "60"]));
+}
+
+/// Single keys override a preset; what the preset does not say either is the kernel's.
+#[test]
+fn keys_override_a_preset() {
+    let expected =
+        Behaviour { mapping: Dependence::Address, filtering: Dependence::Endpoint, keeps_port: false, hairpin: false };
+    let keys =
+        "like: full-cone, mapping: address-dependent, ports: random, hairpin: false, timeouts: { udp: 45, icmp: 7 }";
+    sandbox::run(|| examine(keys, &expected, ["45", "300", "7440", "7"]));
+}
+
+/// Every filtering, choice of ports and hairpin, with one mapping, in both families.
+fn combinations((mapping, word): (Dependence, &str)) {
+    sandbox::run(|| {
+        for (filtering, filter) in ALL {
+            for (keeps_port, ports) in [(true, "preserve"), (false, "random")] {
+                for hairpin in [false, true] {
+                    let keys = format!("mapping: {word}, filtering: {filter}, ports: {ports}, hairpin: {hairpin}");
+                    up(&LAB.replace("KIND", &keys));
+                    let (fine, said) = raum(&["status", "field"]);
+                    assert!(fine, "{keys}: {said}");
+                    for place in &PLACES {
+                        let expected = Behaviour { mapping, filtering, keeps_port, hairpin };
+                        assert_eq!(probe(place), expected, "{keys}, {}", place.laptop);
+                    }
+                    let (fine, said) = raum(&["down", "field"]);
+                    assert!(fine, "{keys}: {said}");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn endpoint_independent_mapping_with_everything() {
+    combinations(ALL[0]);
+}
+
+#[test]
+fn address_dependent_mapping_with_everything() {
+    combinations(ALL[1]);
+}
+
+#[test]
+fn address_and_port_dependent_mapping_with_everything() {
+    combinations(ALL[2]);
+}
+
+/// A fixed source on a routed network, whatever the NAT is like.
+#[test]
+fn a_fixed_source_behaves_as_the_interface_s_own() {
+    sandbox::run(|| {
+        for kind in ["home", "corporate", "restricted"] {
+            up(&LAB.replace("KIND", &format!("source: [198.51.100.7, \"fd77:9::7\"], like: {kind}")));
+            let routes = [("198.51.100.7/32", "203.0.113.2"), ("fd77:9::7/128", "fd77:2::2")];
+            done(
+                &mut Linux::new().expect("the kernel"),
+                &routes.map(|(to, via)| route("field-server", "eth0", to, via)),
+            );
+            for (place, source) in PLACES.iter().zip(["198.51.100.7", "fd77:9::7"]) {
+                let server = udp(Some("field-server"), &format!("{}:3478", place.servers[0]));
+                let client = udp(Some("field-laptop"), &format!("{}:5000", place.laptop));
+                let to = format!("{}:3478", place.servers[0]);
+                let seen = datagram(&client, &to, &server, PATIENCE).expect("out");
+                assert_eq!(seen.ip().to_string(), source, "{kind}");
+                assert!(datagram(&server, &seen.to_string(), &client, PATIENCE).is_some(), "{kind}: and back");
+                let other = udp(Some("field-server"), &format!("{}:3479", place.servers[0]));
+                let comes = datagram(&other, &seen.to_string(), &client, IMPATIENCE).is_some();
+                assert_eq!(comes, kind == "restricted", "{kind}: from another port");
+            }
+            let (fine, said) = raum(&["down", "field"]);
+            assert!(fine, "{said}");
+        }
+    });
 }
 
 /// ICMP errors and queries find their way through every kind (RFC 5508, REQ-1 to REQ-6).
 #[test]
 fn icmp_passes_every_kind() {
     sandbox::run(|| {
-        for kind in ["home", "corporate", "full-cone", "carrier-grade", "cloud"] {
-            up(&LAB.replace("KIND", kind));
+        for kind in ["home", "corporate", "full-cone", "restricted", "port-restricted", "carrier-grade", "cloud"] {
+            up(&LAB.replace("KIND", &format!("like: {kind}")));
             let (fine, said) = raum(&["ping", "-c", "1", "-W", "5", "field-laptop", "server"]);
             assert!(fine, "{kind}: {said}");
             for place in &PLACES {
@@ -186,6 +345,9 @@ fn icmp_passes_every_kind() {
                 let refused = client.recv(&mut [0; 8]).expect_err("no answer").kind();
                 assert_eq!(refused, std::io::ErrorKind::ConnectionRefused, "{kind}, {}", place.laptop);
             }
+            // a kernel sends six such errors in a row to one address (`icmp_ratelimit`): the next kind gets a new one
+            let (fine, said) = raum(&["down", "field"]);
+            assert!(fine, "{said}");
         }
     });
 }

@@ -25,8 +25,8 @@ pub(super) type Was = BTreeMap<Sysctl, String>;
 /// Adds the sysctls of routers and of the host.
 pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State) -> Was {
     for node in wiring.lab.nodes.iter().filter(|n| !n.name.is_host()) {
-        if let Some(like) = node.nat.as_ref().and_then(|nat| nat.like.as_ref()) {
-            state.entry(&NsId::of(&wiring.lab.name, &node.name)).sysctls.extend(nats::sysctls(like.value));
+        if let Some(behaviour) = node.nat.as_ref().and_then(|nat| nat.behaviour()) {
+            state.entry(&NsId::of(&wiring.lab.name, &node.name)).sysctls.extend(nats::sysctls(&behaviour));
         }
         let forwards = wiring.forwards(node);
         // A new namespace inherits IPv4 forwarding from the machine's first one (net.core.devconf_inherit_init_net = 0),

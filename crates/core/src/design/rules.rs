@@ -232,16 +232,16 @@ fn router_table(wiring: &Wiring<'_>, node: &Node) -> Table {
     }
     table.translate("prerouting", Hook::DnatPrerouting);
     if let Some((nat, out)) = node.nat.as_ref().and_then(|nat| Some((nat, nat.out.as_ref()?))) {
-        for v6 in [false, true] {
-            if let Some(to) = source(nat, v6) {
-                let matches = vec![oif(out), Match::Family { v6 }];
+        if let Some(behaviour) = nat.behaviour() {
+            nats::add(wiring, place, nat, &behaviour, &mut table.0);
+        } else {
+            for to in [false, true].into_iter().filter_map(|v6| source(nat, v6)) {
+                let matches = vec![oif(out), Match::Family { v6: to.is_ipv6() }];
                 table.rule("postrouting", Hook::SnatPostrouting, matches, Verdict::Snat(to));
             }
-        }
-        if let Some(like) = &nat.like {
-            nats::add(wiring, place, out, like.value, &mut table.0);
-        } else if source(nat, false).is_none() || source(nat, true).is_none() {
-            table.rule("postrouting", Hook::SnatPostrouting, vec![oif(out)], Verdict::Masquerade);
+            if source(nat, false).is_none() || source(nat, true).is_none() {
+                table.rule("postrouting", Hook::SnatPostrouting, vec![oif(out)], Verdict::Masquerade);
+            }
         }
     }
     // after those of a NAT with hairpins of its own

@@ -39,7 +39,7 @@ fn switch(text: &str, subnets: &[&str]) -> Switch {
         subnets: subnets.iter().map(|net| at(net.parse().unwrap())).collect(),
         chosen: None,
         gateway: Some(name("host")),
-        nat: Some(at(Nat { out: None, source: Vec::new(), like: None })),
+        nat: Some(at(Nat::default())),
         place: None,
         mtu: None,
         mac: None,

@@ -11,6 +11,7 @@ mod check;
 mod choose;
 pub mod expect;
 mod filter;
+mod nat;
 mod parse;
 mod write;
 
@@ -27,6 +28,7 @@ pub use check::check;
 pub use choose::settle;
 pub use expect::Expectation;
 pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};
+pub use nat::{Behaviour, Dependence, Nat, NatKeys, NatLike, NatTimeouts, PortChoice};
 pub use parse::schema::{reference, schema};
 pub use parse::{FILE_MAX, parse};
 
@@ -141,58 +143,6 @@ pub struct Switch {
     pub mac: Option<At<Mac>>,
     /// `isolated:`, its members reach its gateway and nobody else on it.
     pub isolated: Option<At<bool>>,
-}
-
-/// Source address translation.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Nat {
-    /// `out:`, the interface that packets leave by. None (`nat: true`): whatever is not of this lab; the host's interfaces
-    /// with a default route then also let answers in.
-    pub out: Option<At<IfName>>,
-    /// `source:`, the address that packets leave with, at most one of each family. None of a family: that of the interface
-    /// they leave by (masquerading).
-    pub source: Vec<At<IpAddr>>,
-    /// `like:`, the behaviour of a NAT as found in the field; only in a namespace.
-    pub like: Option<At<NatLike>>,
-}
-
-/// NATs as they are found in the field, in the terms of RFC 4787; docs/nat.md has the sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NatLike {
-    /// Endpoint-independent mapping that keeps the port, address-and-port-dependent filtering.
-    Home,
-    /// A new port for each destination ("symmetric"), address-and-port-dependent filtering.
-    Corporate,
-    /// Endpoint-independent mapping and filtering, hairpins: whoever knows the mapping gets in.
-    FullCone,
-    /// As RFC 6888 wants it: endpoint-independent mapping and filtering, hairpins.
-    CarrierGrade,
-    /// A new port for each destination, and everything forgotten after 350 seconds.
-    Cloud,
-}
-
-impl NatLike {
-    /// All of them.
-    pub const ALL: [NatLike; 5] =
-        [NatLike::Home, NatLike::Corporate, NatLike::FullCone, NatLike::CarrierGrade, NatLike::Cloud];
-
-    /// The word in a lab file.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            NatLike::Home => "home",
-            NatLike::Corporate => "corporate",
-            NatLike::FullCone => "full-cone",
-            NatLike::CarrierGrade => "carrier-grade",
-            NatLike::Cloud => "cloud",
-        }
-    }
-}
-
-impl fmt::Display for NatLike {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.word())
-    }
 }
 
 /// A namespace, or `host`.

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::parse::needs_quotes;
-use super::{Address, At, End, Filter, Forward, Lab, Nat, Node, Proto, Publish, RouteSpec, Switch, Wire};
+use super::{
+    Address, At, End, Filter, Forward, Lab, Nat, NatKeys, NatTimeouts, Node, Proto, Publish, RouteSpec, Switch, Wire,
+};
 use crate::state::RouteKind;
 
 impl fmt::Display for Lab {
@@ -120,6 +122,18 @@ fn nat(nat: &At<Nat>) -> String {
         parts.push(format!("source: [{}]", source.join(", ")));
     }
     parts.extend(nat.like.as_ref().map(|like| format!("like: {}", **like)));
+    let NatKeys { mapping, filtering, ports, hairpin, timeouts } = &nat.keys;
+    parts.extend(mapping.as_ref().map(|at| format!("mapping: {}", at.word())));
+    parts.extend(filtering.as_ref().map(|at| format!("filtering: {}", at.word())));
+    parts.extend(ports.as_ref().map(|at| format!("ports: {}", at.word())));
+    parts.extend(hairpin.as_ref().map(|at| format!("hairpin: {}", **at)));
+    let NatTimeouts { udp, udp_stream, tcp, icmp } = timeouts;
+    let seconds = [("udp", udp), ("udp-stream", udp_stream), ("tcp", tcp), ("icmp", icmp)];
+    let seconds: Vec<String> =
+        seconds.iter().filter_map(|(key, at)| Some(format!("{key}: {}", **at.as_ref()?))).collect();
+    if !seconds.is_empty() {
+        parts.push(format!("timeouts: {{ {} }}", seconds.join(", ")));
+    }
     format!("{{ {} }}", parts.join(", "))
 }
 

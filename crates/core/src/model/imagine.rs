@@ -14,7 +14,7 @@ use crate::host::Scope;
 use crate::lab::{Proto, link_group, mark, stable_hash};
 use crate::name::{IfName, LabName, Mac, NsId};
 use crate::nft::{
-    AddressSet, Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict,
+    AddressSet, Chain, Hook, InterfaceRef, Interfaces, Lesson, Match, PortKey, PortMap, Rule, Table, Verdict,
 };
 use crate::state::{Link, LinkKind, Namespace, Owner, Route, RouteKind, State, Sysctl};
 
@@ -283,7 +283,7 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         let noted = ns.sysctls.keys().filter(|key| key.interface() == Some(UPLINK));
         table.was = noted.map(|key| (key.clone(), die(2).to_string())).collect();
     }
-    let mut prerouting = Vec::new();
+    let (mut prerouting, mut sources) = (Vec::new(), Vec::new());
     for (v6, by_address) in [(false, false), (false, true), (true, false), (true, true)] {
         let entries: BTreeMap<_, _> = (0..die(3)).map(|_| entry(v6, by_address, die)).collect();
         if entries.is_empty() {
@@ -312,13 +312,27 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         forward.push(Rule { matches: vec![Match::LinkWork], verdict: Verdict::Accept });
     }
     if die(3) == 1 {
-        table.learned.insert(Learned::address_map(v6).to_owned(), Learned::Address { v6 });
-        table.learned.insert(Learned::port_map(v6).to_owned(), Learned::Port);
         let matches = vec![Match::Family { v6 }, Match::Original, Match::Proto(Proto::Udp)];
-        let learn = Rule { matches, verdict: Verdict::Learn { v6, timeout_s: 300 } };
-        table.chains.insert("learn".to_owned(), Chain { hook: Some(Hook::Learn), rules: vec![learn] });
-        let found = Rule { matches: vec![Match::Family { v6 }], verdict: Verdict::DnatLearned { v6 } };
-        prerouting.push(found);
+        // nft before 1.0.9 aborts where a rule writes by a key of more than 16 bytes: such are only tried in `nft/rule.rs`
+        let by_remote = die(2) == 1;
+        let lessons = [Lesson::Owner, Lesson::Peer, Lesson::Mapping { by_remote }];
+        let lessons: Vec<Lesson> = lessons.into_iter().take(if v6 { 2 } else { 3 }).collect();
+        for into in lessons.iter().flat_map(|what| what.learned(v6)) {
+            table.learned.insert(into.name(v6).to_owned(), into);
+        }
+        let learn = |what| Rule { matches: matches.clone(), verdict: Verdict::Learn { what, v6, timeout_s: 300 } };
+        let rules = lessons.iter().copied().map(learn).collect();
+        table.chains.insert("learn".to_owned(), Chain { hook: Some(Hook::Learn), rules });
+        let found = |matches| Rule { matches, verdict: Verdict::DnatLearned { v6 } };
+        prerouting.push(found(vec![Match::Family { v6 }]));
+        prerouting.push(found(vec![Match::Family { v6 }, Match::FromPeer { v6 }]));
+        let to = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::new(203, 0, 113, 7).into() };
+        let taken = vec![Match::Family { v6 }, Match::PortTaken { v6 }];
+        sources.push(Rule { matches: taken, verdict: Verdict::SnatRandom(to) });
+        if !v6 {
+            let matches = vec![Match::Family { v6 }, Match::Proto(Proto::Tcp)];
+            sources.push(Rule { matches, verdict: Verdict::SnatMapped { to, by_remote } });
+        }
     }
     let snat = Rule {
         matches: vec![Match::Family { v6: true }],
@@ -331,7 +345,8 @@ fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
         (
             "postrouting",
             Hook::SnatPostrouting,
-            vec![masquerade, snat, Rule { matches: Vec::new(), verdict: Verdict::MasqueradeRandom }],
+            [sources, vec![masquerade, snat, Rule { matches: Vec::new(), verdict: Verdict::MasqueradeRandom }]]
+                .concat(),
         ),
     ] {
         if die(2) == 1 {

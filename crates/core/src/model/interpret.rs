@@ -8,7 +8,7 @@ use super::refusal::{eaddrnotavail, eexist, einval, eloop, enodev, enoent, enotc
 use super::room::{Iface, Kind, MTU_MIN_V6, Room, is_v4};
 use crate::host::OpError;
 use crate::name::{IfName, Mac, NsId};
-use crate::nft::{InterfaceRef, Learned, Match, Table, Verdict};
+use crate::nft::{InterfaceRef, Learned, Lesson, Match, Table, Verdict};
 use crate::plan::{AltnameChange, LinkChange, Op, VethEnd};
 use crate::state::{Route, Sysctl};
 
@@ -366,18 +366,23 @@ fn check_mac(mac: Mac) -> Done {
 
 /// Everything that a rule names must be in the table.
 fn check_table(table: &Table) -> Done {
+    let learns = |what: Learned, v6: bool| table.learned.get(what.name(v6)) == Some(&what);
     for rule in table.chains.values().flat_map(|chain| &chain.rules) {
         let is_there = match &rule.verdict {
             Verdict::Jump(chain) => table.chains.get(chain).is_some_and(|chain| chain.hook.is_none()),
             Verdict::DnatMap { map } => table.maps.contains_key(map),
             Verdict::Unknown(_) => return Err(einval("")),
-            Verdict::Learn { v6, .. } | Verdict::DnatLearned { v6 } => {
-                let needed = [Learned::address_map(*v6), Learned::port_map(*v6)];
-                needed.iter().all(|map| table.learned.contains_key(*map))
+            Verdict::Learn { what, v6, .. } => what.learned(*v6).into_iter().all(|into| learns(into, *v6)),
+            Verdict::DnatLearned { v6 } => Lesson::Owner.learned(*v6).into_iter().all(|from| learns(from, *v6)),
+            Verdict::SnatMapped { to, by_remote } => {
+                learns(Learned::Mapping { v6: to.is_ipv6(), by_remote: *by_remote }, to.is_ipv6())
             }
-            Verdict::Accept | Verdict::Drop | Verdict::Masquerade | Verdict::MasqueradeRandom | Verdict::Snat(_) => {
-                true
-            }
+            Verdict::Accept
+            | Verdict::Drop
+            | Verdict::Masquerade
+            | Verdict::MasqueradeRandom
+            | Verdict::Snat(_)
+            | Verdict::SnatRandom(_) => true,
         };
         let mut sets = rule.matches.iter().filter_map(|one| match one {
             Match::Iif(interfaces) | Match::Oif(interfaces) => match &interfaces.which {
@@ -388,6 +393,8 @@ fn check_table(table: &Table) -> Done {
         });
         let known = |one: &Match| match one {
             Match::SaddrIn { set, .. } | Match::DaddrIn { set, .. } => table.addresses.contains_key(set),
+            Match::PortTaken { v6 } => learns(Learned::Address { v6: *v6 }, *v6),
+            Match::FromPeer { v6 } => learns(Learned::Peer { v6: *v6 }, *v6),
             _ => true,
         };
         if !rule.matches.iter().all(known) {

@@ -5,6 +5,7 @@
 //! forwards costs as much as through one.
 
 mod syntax;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::lab::Proto;
 use crate::name::{IfName, LabName};
 use crate::state::Sysctl;
+
+pub use words::{SourceChange, door};
 
 /// A table of family `inet` (NAT in it needs Linux 5.2), with the comment `raum:LAB` as the lab's mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,17 +47,29 @@ pub struct Table {
     pub chains: BTreeMap<String, Chain>,
 }
 
-/// What a map learns of flows that leave, by `inet_proto . inet_service`, the protocol and the port they leave with.
+/// What a map or a set learns of flows that leave. "Outer" is what they leave with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Learned {
-    /// Who sent them.
+    /// A map from protocol and outer port to who sent them.
     Address {
         /// IPv6, else IPv4.
         v6: bool,
     },
-    /// From which port.
+    /// A map from protocol and outer port to the port they were sent from.
     Port,
+    /// A set of protocol, outer port, and the address outside that they went to.
+    Peer {
+        /// IPv6, else IPv4.
+        v6: bool,
+    },
+    /// A map from protocol, sender and port (and the address outside that they went to) to the outer port.
+    Mapping {
+        /// IPv6, else IPv4.
+        v6: bool,
+        /// Is the address outside part of the key?
+        by_remote: bool,
+    },
 }
 
 impl Learned {
@@ -68,6 +83,56 @@ impl Learned {
     #[must_use]
     pub fn port_map(v6: bool) -> &'static str {
         if v6 { "cone-port6" } else { "cone-port4" }
+    }
+
+    /// The name of the set of those outside who were spoken to.
+    #[must_use]
+    pub fn peers(v6: bool) -> &'static str {
+        if v6 { "peer6" } else { "peer4" }
+    }
+
+    /// The name of the map of senders to outer ports.
+    #[must_use]
+    pub fn mappings(v6: bool) -> &'static str {
+        if v6 { "mapping6" } else { "mapping4" }
+    }
+
+    /// The name that this has in a table of its family; the port's map has one in each.
+    #[must_use]
+    pub fn name(self, v6: bool) -> &'static str {
+        match self {
+            Learned::Address { .. } => Self::address_map(v6),
+            Learned::Port => Self::port_map(v6),
+            Learned::Peer { .. } => Self::peers(v6),
+            Learned::Mapping { .. } => Self::mappings(v6),
+        }
+    }
+}
+
+/// What a rule writes down about a flow that leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lesson {
+    /// Whose the outer port is: address and port, one map for each.
+    Owner,
+    /// Whom it went to.
+    Peer,
+    /// Which outer port the sender got.
+    Mapping {
+        /// For this address outside, else for all.
+        by_remote: bool,
+    },
+}
+
+impl Lesson {
+    /// The maps or sets that it is written into.
+    #[must_use]
+    pub fn learned(self, v6: bool) -> Vec<Learned> {
+        match self {
+            Lesson::Owner => vec![Learned::Address { v6 }, Learned::Port],
+            Lesson::Peer => vec![Learned::Peer { v6 }],
+            Lesson::Mapping { by_remote } => vec![Learned::Mapping { v6, by_remote }],
+        }
     }
 }
 
@@ -242,6 +307,16 @@ pub enum Match {
         /// A key of [`Table::addresses`].
         set: String,
     },
+    /// `meta l4proto . th sport @cone4`: the port that the packet was sent from is somebody's outer port.
+    PortTaken {
+        /// IPv6, else IPv4; another condition must say the same before.
+        v6: bool,
+    },
+    /// `meta l4proto . th dport . ip saddr @peer4`: who owns the port has spoken to this address.
+    FromPeer {
+        /// IPv6, else IPv4; another condition must say the same before.
+        v6: bool,
+    },
 }
 
 /// Which interfaces.
@@ -277,8 +352,10 @@ pub enum Verdict {
     Masquerade,
     /// `masquerade fully-random`: a port by chance for each flow.
     MasqueradeRandom,
-    /// `update @cone4 { meta l4proto . th sport timeout … : ct original ip saddr }`, and the same for the port: the rule goes on.
+    /// `update @cone4 { meta l4proto . th sport timeout … : ct original ip saddr }`, and so on for each map: the packet goes on.
     Learn {
+        /// What.
+        what: Lesson,
         /// IPv6, else IPv4.
         v6: bool,
         /// How long an entry lives after the last packet, in seconds.
@@ -291,6 +368,16 @@ pub enum Verdict {
     },
     /// `snat ip to ADDRESS` / `snat ip6 to ADDRESS`; a condition of the rule must say the family.
     Snat(IpAddr),
+    /// `snat ip to ADDRESS fully-random`.
+    SnatRandom(IpAddr),
+    /// `snat ip to ADDRESS : meta l4proto . ip saddr . th sport map @mapping4`: with the outer port that the sender has. A packet
+    /// that is not in the map goes on to the next rule. A condition must say the protocol.
+    SnatMapped {
+        /// The address.
+        to: IpAddr,
+        /// By the destination, too.
+        by_remote: bool,
+    },
     /// `dnat ip to meta l4proto . th dport map @MAP`, or with `ip daddr .` before when the map is by address. A packet that
     /// is not in the map goes on to the next rule.
     DnatMap {

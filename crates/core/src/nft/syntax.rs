@@ -28,14 +28,9 @@ impl Table {
             blocks.push(block("set", name, if set.v6 { "ipv6_addr" } else { "ipv4_addr" }, &elements));
         }
         for (name, learned) in &self.learned {
-            let data = match learned {
-                Learned::Address { v6: false } => "ipv4_addr",
-                Learned::Address { v6: true } => "ipv6_addr",
-                Learned::Port => "inet_service",
-            };
-            blocks.push(format!(
-                "\tmap {name} {{\n\t\ttype inet_proto . inet_service : {data}\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t}}\n"
-            ));
+            let (what, of) = learned_type(*learned);
+            blocks
+                .push(format!("\t{what} {name} {{\n\t\ttype {of}\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t}}\n"));
         }
         for (name, map) in &self.maps {
             blocks.push(block("map", name, &map_type(map), &map_elements(map)));
@@ -70,20 +65,23 @@ impl Table {
             Verdict::Jump(chain) => format!("jump {chain}"),
             Verdict::Masquerade => "masquerade".to_owned(),
             Verdict::MasqueradeRandom => "masquerade fully-random".to_owned(),
-            Verdict::Learn { v6, timeout_s } => {
-                let family = if *v6 { "ip6" } else { "ip" };
-                let entry = |map: &str, what: &str| {
-                    format!("update @{map} {{ meta l4proto . th sport timeout {timeout_s}s : ct original {what} }}")
-                };
-                let address = entry(Learned::address_map(*v6), &format!("{family} saddr"));
-                format!("{address} {}", entry(Learned::port_map(*v6), "proto-src"))
+            Verdict::Learn { what, v6, timeout_s } => {
+                let updates: Vec<String> =
+                    what.learned(*v6).into_iter().map(|into| update(into, *v6, *timeout_s)).collect();
+                updates.join(" ")
             }
             Verdict::DnatLearned { v6 } => {
                 let (family, key) = (if *v6 { "ip6" } else { "ip" }, "meta l4proto . th dport map");
                 let (address, port) = (Learned::address_map(*v6), Learned::port_map(*v6));
                 format!("dnat {family} to {key} @{address} : {key} @{port}")
             }
-            Verdict::Snat(to) => format!("snat {} to {to}", if to.is_ipv6() { "ip6" } else { "ip" }),
+            Verdict::Snat(to) => format!("snat {} to {to}", ip(to.is_ipv6())),
+            Verdict::SnatRandom(to) => format!("snat {} to {to} fully-random", ip(to.is_ipv6())),
+            Verdict::SnatMapped { to, by_remote } => {
+                let (family, map) = (ip(to.is_ipv6()), Learned::mappings(to.is_ipv6()));
+                let remote = if *by_remote { format!(" . ct original {family} daddr") } else { String::new() };
+                format!("snat {family} to {to} : meta l4proto . {family} saddr . th sport{remote} map @{map}")
+            }
             Verdict::DnatMap { map } => {
                 let family = |map: &PortMap| if map.v6 { "ip6" } else { "ip" };
                 let by_address = |map: &PortMap| map.by_address.then(|| format!("{} daddr . ", family(map)));
@@ -94,6 +92,41 @@ impl Table {
         });
         words.join(" ")
     }
+}
+
+fn ip(v6: bool) -> &'static str {
+    if v6 { "ip6" } else { "ip" }
+}
+
+/// `map` or `set`, and its type.
+fn learned_type(learned: Learned) -> (&'static str, String) {
+    let address = |v6: bool| if v6 { "ipv6_addr" } else { "ipv4_addr" };
+    match learned {
+        Learned::Address { v6 } => ("map", format!("inet_proto . inet_service : {}", address(v6))),
+        Learned::Port => ("map", "inet_proto . inet_service : inet_service".to_owned()),
+        Learned::Peer { v6 } => ("set", format!("inet_proto . inet_service . {}", address(v6))),
+        Learned::Mapping { v6, by_remote } => {
+            let remote = if by_remote { format!(" . {}", address(v6)) } else { String::new() };
+            ("map", format!("inet_proto . {} . inet_service{remote} : inet_service", address(v6)))
+        }
+    }
+}
+
+/// What writes into it, with what the packet has.
+fn update(into: Learned, v6: bool, timeout_s: u32) -> String {
+    let family = ip(v6);
+    let outer = "meta l4proto . th sport";
+    let (key, data) = match into {
+        Learned::Address { .. } => (outer.to_owned(), format!(" : ct original {family} saddr")),
+        Learned::Port => (outer.to_owned(), " : ct original proto-src".to_owned()),
+        Learned::Peer { .. } => (format!("{outer} . ct original {family} daddr"), String::new()),
+        Learned::Mapping { by_remote, .. } => {
+            let remote = if by_remote { format!(" . ct original {family} daddr") } else { String::new() };
+            let sender = format!("meta l4proto . ct original {family} saddr . ct original proto-src");
+            (format!("{sender}{remote}"), " : th sport".to_owned())
+        }
+    };
+    format!("update @{} {{ {key} timeout {timeout_s}s{data} }}", into.name(v6))
 }
 
 fn block(what: &str, name: &str, of: &str, elements: &[String]) -> String {
@@ -152,6 +185,8 @@ fn condition(one: &Match) -> String {
         Match::LinkWork => "icmpv6 type 130-143".to_owned(),
         Match::SaddrIn { v6, set } => format!("{} saddr @{set}", if *v6 { "ip6" } else { "ip" }),
         Match::DaddrIn { v6, set } => format!("{} daddr @{set}", if *v6 { "ip6" } else { "ip" }),
+        Match::PortTaken { v6 } => format!("meta l4proto . th sport @{}", Learned::address_map(*v6)),
+        Match::FromPeer { v6 } => format!("meta l4proto . th dport . {} saddr @{}", ip(*v6), Learned::peers(*v6)),
     }
 }
 

@@ -14,41 +14,28 @@ pub(super) type Names = BTreeMap<IpAddr, String>;
 /// What a lab's table does.
 pub(super) fn of_table(table: &Table, names: &Names) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
-    let rules = table.chains.values().flat_map(|chain| &chain.rules);
-    for rule in rules {
-        let found = match &rule.verdict {
-            Verdict::Masquerade if !rule.is_part_of_a_forward() => vec![masquerade(rule)],
-            Verdict::DnatMap { map } => match table.maps.get(map) {
-                Some(map) => ports(map, came_in_by(rule), names),
-                None => Vec::new(),
-            },
-            _ => Vec::new(),
+    let sources = table.sources().into_iter().map(|source| {
+        let from = source.from.map(|from| format!(" {from}")).unwrap_or_default();
+        let out = match source.out.as_ref().map(|out| (&out.which, out.not)) {
+            Some((InterfaceRef::Name(name), false)) => format!(" out of {name}"),
+            Some((InterfaceRef::Name(name), true)) => format!(" not out of {name}"),
+            _ => String::new(),
         };
-        for note in found {
-            // a forward has a rule for each family, and another for the host's own packets
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
+        let to = source.to.map(|to| format!(" as {to}")).unwrap_or_default();
+        Note { kind: NoteKind::Nat, text: format!("NAT{from}{out}{to}") }
+    });
+    let rules = table.chains.values().flat_map(|chain| &chain.rules);
+    let forwards = rules.filter_map(|rule| match &rule.verdict {
+        Verdict::DnatMap { map } => Some(ports(table.maps.get(map)?, came_in_by(rule), names)),
+        _ => None,
+    });
+    for note in sources.chain(forwards.flatten()) {
+        // a forward has a rule for each family, and another for the host's own packets
+        if !notes.contains(&note) {
+            notes.push(note);
         }
     }
-    notes.sort_by_key(|note| note.kind == NoteKind::Port);
     notes
-}
-
-fn masquerade(rule: &Rule) -> Note {
-    let mut text = "NAT".to_owned();
-    for found in &rule.matches {
-        match found {
-            Match::Saddr { prefix, not: false } => text += &format!(" {prefix}"),
-            Match::Oif(out) => match (&out.which, out.not) {
-                (InterfaceRef::Name(name), false) => text += &format!(" out of {name}"),
-                (InterfaceRef::Name(name), true) => text += &format!(" not out of {name}"),
-                (InterfaceRef::Set(_), _) => {}
-            },
-            _ => {}
-        }
-    }
-    Note { kind: NoteKind::Nat, text }
 }
 
 fn came_in_by(rule: &Rule) -> Option<&str> {

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::nat::{self, Names};
 use super::{End, Kind, Note, Picture, Wire};
 use crate::name::{DEFAULT_LAB, LabName};
-use crate::nft::{InterfaceRef, Match, Rule, Verdict};
+use crate::nft::{InterfaceRef, SourceChange, Table};
 use crate::view::{Interface, Missing, Other, Owner, Room, RouteEntry, Scene};
 
 /// What of a scene is to be in the picture.
@@ -139,16 +139,11 @@ fn addresses(interface: &Interface) -> Vec<String> {
 /// Does a default route lead out by this interface, or is what leaves by it translated?
 fn is_way_out(room: &Room, interface: &str) -> bool {
     let by_route = |route: &RouteEntry| route.to.prefix_len() == 0 && route.dev.as_deref() == Some(interface);
-    let by_nat = |rule: &Rule| {
-        rule.verdict == Verdict::Masquerade
-            && rule.matches.iter().any(|found| match found {
-                Match::Oif(out) => matches!(&out.which, InterfaceRef::Name(name) if name.as_str() == interface),
-                _ => false,
-            })
-            && !rule.matches.contains(&Match::Dnatted)
+    let by_nat = |source: SourceChange| match source.out.map(|out| (out.which, out.not)) {
+        Some((InterfaceRef::Name(name), _)) => name.as_str() == interface,
+        _ => false,
     };
-    let rules = || room.tables.iter().flat_map(|table| table.chains.values()).flat_map(|chain| &chain.rules);
-    room.routes.iter().any(by_route) || rules().any(by_nat)
+    room.routes.iter().any(by_route) || room.tables.iter().flat_map(Table::sources).any(by_nat)
 }
 
 struct Maker<'a> {

@@ -166,8 +166,14 @@ fn sysctl(ns: &str, key: &Sysctl, value: &str) -> String {
 fn rules(ns: &str, table: &Table) -> String {
     let verdicts = || table.chains.values().flat_map(|chain| &chain.rules).map(|rule| &rule.verdict);
     let mut parts = Vec::new();
-    if verdicts().any(|verdict| matches!(verdict, Verdict::Masquerade)) {
+    if verdicts().any(|verdict| matches!(verdict, Verdict::Masquerade | Verdict::MasqueradeRandom)) {
         parts.push("what leaves gets the address of where it leaves (masquerade)");
+    }
+    if verdicts().any(|verdict| matches!(verdict, Verdict::Snat(_) | Verdict::SnatRandom(_))) {
+        parts.push("what leaves gets a fixed address (snat)");
+    }
+    if verdicts().any(|verdict| matches!(verdict, Verdict::Learn { .. })) {
+        parts.push("who has which port is learned from what leaves (maps with timeouts)");
     }
     if verdicts().any(|verdict| matches!(verdict, Verdict::DnatMap { .. })) {
         parts.push("ports lead to where they are published or forwarded (dnat by map)");

@@ -69,8 +69,9 @@ fn write_table(f: &mut Formatter<'_>, id: &NsId, table: &Table, owner: Owner) ->
         let members: Vec<String> = addresses.members.iter().map(ToString::to_string).collect();
         writeln!(f, "{id}: table {name} set {set}: {}", members.join(", "))?;
     }
-    for map in table.learned.keys() {
-        writeln!(f, "{id}: table {name} map {map}: learned")?;
+    for (map, what) in &table.learned {
+        let kind = if matches!(what, Learned::Peer { .. }) { "set" } else { "map" };
+        writeln!(f, "{id}: table {name} {kind} {map}: learned")?;
     }
     for (map, PortMap { entries, .. }) in &table.maps {
         for (PortKey { address, proto, port }, (to, target)) in entries {
@@ -178,6 +179,8 @@ impl Display for Match {
             Match::LinkWork => f.write_str("icmpv6 type 130-143"),
             Match::SaddrIn { v6, set } => write!(f, "{} saddr @{set}", if *v6 { "ip6" } else { "ip" }),
             Match::DaddrIn { v6, set } => write!(f, "{} daddr @{set}", if *v6 { "ip6" } else { "ip" }),
+            Match::PortTaken { v6 } => write!(f, "source port taken in @{}", Learned::address_map(*v6)),
+            Match::FromPeer { v6 } => write!(f, "sender and port in @{}", Learned::peers(*v6)),
         }
     }
 }
@@ -200,11 +203,17 @@ impl Display for Verdict {
             Verdict::Jump(chain) => write!(f, "jump {chain}"),
             Verdict::Masquerade => f.write_str("masquerade"),
             Verdict::MasqueradeRandom => f.write_str("masquerade fully-random"),
-            Verdict::Learn { v6, timeout_s } => {
-                write!(f, "learn in @{} for {timeout_s}s", Learned::address_map(*v6))
+            Verdict::Learn { what, v6, timeout_s } => {
+                let into = what.learned(*v6).into_iter().next().map_or("", |into| into.name(*v6));
+                write!(f, "learn in @{into} for {timeout_s}s")
             }
             Verdict::DnatLearned { v6 } => write!(f, "dnat to @{}", Learned::address_map(*v6)),
             Verdict::Snat(to) => write!(f, "snat to {to}"),
+            Verdict::SnatRandom(to) => write!(f, "snat to {to} fully-random"),
+            Verdict::SnatMapped { to, by_remote } => {
+                let by = if *by_remote { " by destination" } else { "" };
+                write!(f, "snat to {to} with the port in @{}{by}", Learned::mappings(to.is_ipv6()))
+            }
             Verdict::DnatMap { map } => write!(f, "dnat to @{map}"),
             Verdict::Unknown(text) => write!(f, "# not raum's: {text}"),
         }

@@ -8,12 +8,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use raum_core::lab::Proto;
 use raum_core::name::IfName;
-use raum_core::nft::{InterfaceRef, Interfaces, Learned, Match, PortMap, Rule, Table, Verdict};
+use raum_core::nft::{InterfaceRef, Interfaces, Learned, Lesson, Match, PortMap, Rule, Table, Verdict};
 
 use super::wire::{
-    BASE_NETWORK, BASE_TRANSPORT, CT_DIRECTION, CT_PROTO_SRC, CT_SRC_IP, CT_SRC_IP6, CT_STATE, CT_STATUS, Expr,
-    FIB_ADDRTYPE, FIB_DADDR, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT, VERDICT_DROP,
-    VERDICT_JUMP,
+    BASE_NETWORK, BASE_TRANSPORT, CT_DIRECTION, CT_DST_IP, CT_DST_IP6, CT_PROTO_SRC, CT_SRC_IP, CT_SRC_IP6, CT_STATE,
+    CT_STATUS, Expr, FIB_ADDRTYPE, FIB_DADDR, META_IIFNAME, META_L4PROTO, META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT,
+    VERDICT_DROP, VERDICT_JUMP,
 };
 
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
@@ -73,12 +73,15 @@ pub(super) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
         Verdict::Jump(chain) => out.push(Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain.clone()) }),
         Verdict::Masquerade => out.push(Expr::Masquerade),
         Verdict::MasqueradeRandom => out.push(Expr::MasqueradeRandom),
-        Verdict::Learn { v6, timeout_s } => lower_learn(*v6, *timeout_s, &mut out),
-        Verdict::DnatLearned { v6 } => lower_dnat_learned(*v6, &mut out),
-        Verdict::Snat(to) => {
-            out.push(Expr::Immediate { to: 0, data: octets(*to) });
-            out.push(Expr::Snat { family: u32::from(if to.is_ipv6() { IPV6 } else { IPV4 }), address: 0 });
+        Verdict::Learn { what, v6, timeout_s } => {
+            for into in what.learned(*v6) {
+                lower_update(into, *v6, *timeout_s, behind_key(into), &mut out);
+            }
         }
+        Verdict::DnatLearned { v6 } => lower_dnat_learned(*v6, &mut out),
+        Verdict::Snat(to) => lower_snat(*to, None, &mut out),
+        Verdict::SnatRandom(to) => lower_snat(*to, Some(Port::Random), &mut out),
+        Verdict::SnatMapped { to, by_remote: by } => lower_snat(*to, Some(Port::Mapped { by_remote: *by }), &mut out),
         Verdict::DnatMap { map } => lower_dnat(map, table.maps.get(map), &mut out),
         // never wanted; said so by the kernel if it ever comes here
         Verdict::Unknown(text) => out.push(Expr::Other(text.clone())),
@@ -140,6 +143,16 @@ fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
         Match::DaddrIn { v6, set } => {
             out.extend(family(*v6));
             lower_in(true, *v6, set, out);
+        }
+        Match::PortTaken { v6 } => {
+            lower_key(false, 0, out);
+            out.push(Expr::Lookup { set: Learned::address_map(*v6).to_owned(), from: 0, to: None, not: false });
+        }
+        Match::FromPeer { v6 } => {
+            lower_key(true, 0, out);
+            let (offset, length) = place(*v6, false);
+            out.push(Expr::Payload { base: BASE_NETWORK, offset, length, to: 2 });
+            out.push(Expr::Lookup { set: Learned::peers(*v6).to_owned(), from: 0, to: None, not: false });
         }
     }
 }
@@ -273,15 +286,85 @@ fn lower_key(destination: bool, to: u32, out: &mut Vec<Expr>) {
     out.push(Expr::Payload { base: BASE_TRANSPORT, offset, length: 2, to: to + 1 });
 }
 
-fn lower_learn(v6: bool, timeout_s: u32, out: &mut Vec<Expr>) {
-    let address = if v6 { CT_SRC_IP6 } else { CT_SRC_IP };
-    let maps = [(Learned::address_map(v6), address), (Learned::port_map(v6), CT_PROTO_SRC)];
-    for (map, key) in maps {
-        lower_key(false, 0, out);
-        out.push(Expr::CtOriginal { key, to: 4 });
-        let timeout_ms = u64::from(timeout_s) * 1000;
-        out.push(Expr::Update { map: map.to_owned(), key: 0, data: 4, timeout_ms });
+/// Words of registers that an address takes.
+fn words(v6: bool) -> u32 {
+    if v6 { 4 } else { 1 }
+}
+
+/// Words of registers that a key takes.
+fn key_words(into: Learned) -> u32 {
+    match into {
+        Learned::Address { .. } | Learned::Port => 2,
+        Learned::Peer { v6 } | Learned::Mapping { v6, by_remote: false } => 2 + words(v6),
+        Learned::Mapping { v6, by_remote: true } => 2 + 2 * words(v6),
     }
+}
+
+/// Where nft puts what a map is to hold: behind the key. Before 1.0.9 it takes a key for four words long.
+fn behind_key(into: Learned) -> u32 {
+    key_words(into).max(4)
+}
+
+fn lower_update(into: Learned, v6: bool, timeout_s: u32, data_at: u32, out: &mut Vec<Expr>) {
+    let (source, destination) = if v6 { (CT_SRC_IP6, CT_DST_IP6) } else { (CT_SRC_IP, CT_DST_IP) };
+    let mut data = Some(data_at);
+    match into {
+        Learned::Address { .. } => {
+            lower_key(false, 0, out);
+            out.push(Expr::CtOriginal { key: source, to: data_at });
+        }
+        Learned::Port => {
+            lower_key(false, 0, out);
+            out.push(Expr::CtOriginal { key: CT_PROTO_SRC, to: data_at });
+        }
+        Learned::Peer { .. } => {
+            lower_key(false, 0, out);
+            out.push(Expr::CtOriginal { key: destination, to: 2 });
+            data = None;
+        }
+        Learned::Mapping { by_remote, .. } => {
+            out.push(Expr::Meta { key: META_L4PROTO, to: 0 });
+            out.push(Expr::CtOriginal { key: source, to: 1 });
+            out.push(Expr::CtOriginal { key: CT_PROTO_SRC, to: 1 + words(v6) });
+            if by_remote {
+                out.push(Expr::CtOriginal { key: destination, to: 2 + words(v6) });
+            }
+            out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 0, length: 2, to: data_at });
+        }
+    }
+    let timeout_ms = u64::from(timeout_s) * 1000;
+    out.push(Expr::Update { map: into.name(v6).to_owned(), key: 0, data, timeout_ms });
+}
+
+/// Which port a new source has, if the rule says so.
+#[derive(Clone, Copy)]
+enum Port {
+    Random,
+    /// The one that the sender has already.
+    Mapped {
+        by_remote: bool,
+    },
+}
+
+fn lower_snat(to: IpAddr, port: Option<Port>, out: &mut Vec<Expr>) {
+    let v6 = to.is_ipv6();
+    out.push(Expr::Immediate { to: 0, data: octets(to) });
+    let mut from = None;
+    if let Some(Port::Mapped { by_remote }) = port {
+        // before translation, the packet itself has the source
+        let (offset, length) = place(v6, false);
+        out.push(Expr::Meta { key: META_L4PROTO, to: 4 });
+        out.push(Expr::Payload { base: BASE_NETWORK, offset, length, to: 5 });
+        out.push(Expr::Payload { base: BASE_TRANSPORT, offset: 0, length: 2, to: 5 + words(v6) });
+        if by_remote {
+            let key = if v6 { CT_DST_IP6 } else { CT_DST_IP };
+            out.push(Expr::CtOriginal { key, to: 6 + words(v6) });
+        }
+        out.push(Expr::Lookup { set: Learned::mappings(v6).to_owned(), from: 4, to: Some(4), not: false });
+        from = Some(4);
+    }
+    let family = u32::from(if v6 { IPV6 } else { IPV4 });
+    out.push(Expr::Snat { family, address: 0, port: from, random: matches!(port, Some(Port::Random)) });
 }
 
 fn lower_dnat_learned(v6: bool, out: &mut Vec<Expr>) {
@@ -326,18 +409,19 @@ fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {
         [Expr::Verdict { code: VERDICT_JUMP, chain: Some(chain) }] => Some(Verdict::Jump(chain.clone())),
         [Expr::Masquerade] => Some(Verdict::Masquerade),
         [Expr::MasqueradeRandom] => Some(Verdict::MasqueradeRandom),
-        [.., Expr::Update { timeout_ms, .. }] => {
-            let timeout_s = u32::try_from(timeout_ms / 1000).ok()?;
-            let same = |v6: &bool| {
+        [.., Expr::Update { timeout_ms, .. }] => raise_learn(exprs, u32::try_from(timeout_ms / 1000).ok()?),
+        [Expr::Immediate { to: 0, data }, .., Expr::Snat { family, .. }] => {
+            let to = address(*family == u32::from(IPV6), data)?;
+            let mapped = [false, true]
+                .map(|by_remote| (Verdict::SnatMapped { to, by_remote }, Some(Port::Mapped { by_remote })));
+            let random = (Verdict::SnatRandom(to), Some(Port::Random));
+            let all = [(Verdict::Snat(to), None), random].into_iter().chain(mapped);
+            let same = |port| {
                 let mut wanted = Vec::new();
-                lower_learn(*v6, timeout_s, &mut wanted);
+                lower_snat(to, port, &mut wanted);
                 wanted == exprs
             };
-            [false, true].into_iter().find(same).map(|v6| Verdict::Learn { v6, timeout_s })
-        }
-        [Expr::Immediate { to: 0, data }, Expr::Snat { family, address: 0 }] => {
-            let to = address(*family == u32::from(IPV6), data)?;
-            Some(Verdict::Snat(to))
+            all.into_iter().find_map(|(verdict, port)| same(port).then_some(verdict))
         }
         [.., Expr::Lookup { set, to: Some(_), .. }, Expr::Dnat { family, .. }] => {
             for v6 in [false, true] {
@@ -358,6 +442,23 @@ fn raise_verdict(exprs: &[Expr]) -> Option<Verdict> {
         }
         _ => None,
     }
+}
+
+fn raise_learn(exprs: &[Expr], timeout_s: u32) -> Option<Verdict> {
+    let lessons =
+        [Lesson::Owner, Lesson::Peer, Lesson::Mapping { by_remote: false }, Lesson::Mapping { by_remote: true }];
+    let all = lessons.into_iter().flat_map(|what| [false, true].map(|v6| (what, v6)));
+    let same = |(what, v6): &(Lesson, bool)| {
+        // as this nft writes it, or a newer one
+        [behind_key, key_words].iter().any(|data_at| {
+            let mut wanted = Vec::new();
+            for into in what.learned(*v6) {
+                lower_update(into, *v6, timeout_s, data_at(into), &mut wanted);
+            }
+            wanted == exprs
+        })
+    };
+    all.into_iter().find(same).map(|(what, v6)| Verdict::Learn { what, v6, timeout_s })
 }
 
 /// The first condition, and how many expressions it is.
@@ -393,6 +494,14 @@ fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
                 META_OIFNAME => Some((Match::Oif(interfaces), 2)),
                 _ => None,
             }
+        }
+        [Expr::Meta { key: META_L4PROTO, to: 0 }, Expr::Payload { to: 1, .. }, ..] => {
+            let known = [false, true].map(|v6| [Match::PortTaken { v6 }, Match::FromPeer { v6 }]);
+            known.into_iter().flatten().find_map(|condition| {
+                let mut wanted = Vec::new();
+                lower_match(&condition, &mut wanted);
+                exprs.starts_with(&wanted).then_some((condition, wanted.len()))
+            })
         }
         [Expr::Fib { to: 0, result: FIB_ADDRTYPE, flags: FIB_DADDR }, Expr::Cmp { from: 0, not: false, data }, ..]
             if *data == LOCAL.to_ne_bytes() =>
@@ -476,6 +585,7 @@ mod tests {
         for v6 in [false, true] {
             all.push(Match::SaddrIn { v6, set: "of-some".to_owned() });
             all.push(Match::DaddrIn { v6, set: "of-some".to_owned() });
+            all.extend([Match::PortTaken { v6 }, Match::FromPeer { v6 }]);
         }
         all
     }
@@ -500,7 +610,15 @@ mod tests {
         let table = table();
         let mut verdicts = vec![Verdict::Accept, Verdict::Drop, Verdict::Masquerade, Verdict::Jump("x".to_owned())];
         verdicts.push(Verdict::MasqueradeRandom);
-        verdicts.extend([false, true].map(|v6| Verdict::Learn { v6, timeout_s: 300 }));
+        for what in
+            [Lesson::Owner, Lesson::Peer, Lesson::Mapping { by_remote: false }, Lesson::Mapping { by_remote: true }]
+        {
+            verdicts.extend([false, true].map(|v6| Verdict::Learn { what, v6, timeout_s: 300 }));
+        }
+        for to in ["10.0.0.9", "fd00::9"].map(|to| to.parse().expect("an address")) {
+            verdicts.push(Verdict::SnatRandom(to));
+            verdicts.extend([false, true].map(|by_remote| Verdict::SnatMapped { to, by_remote }));
+        }
         verdicts.extend([false, true].map(|v6| Verdict::DnatLearned { v6 }));
         verdicts.extend(["10.0.0.9", "fd00::9"].map(|to| Verdict::Snat(to.parse().expect("an address"))));
         verdicts.extend(table.maps.keys().map(|map| Verdict::DnatMap { map: map.clone() }));

@@ -45,18 +45,48 @@ pub(super) fn addresses(v6: bool) -> Shape {
     Shape { flags: 0, key_type, key_length, data_type: 0, data_length: 0 }
 }
 
-/// A map that rules fill.
+/// A map or a set that rules fill.
 pub(super) fn learned(what: Learned) -> Shape {
-    let (data_type, data_length) = match what {
-        Learned::Address { v6: false } => (TYPE_IPADDR, 4),
-        Learned::Address { v6: true } => (TYPE_IP6ADDR, 16),
-        Learned::Port => (TYPE_INET_SERVICE, 2),
+    let port = (TYPE_INET_SERVICE, 2);
+    let (key, data): (&[(u32, u32)], _) = match what {
+        Learned::Address { v6 } => (&[PROTOCOL, SERVICE], Some(address_type(v6))),
+        Learned::Port => (&[PROTOCOL, SERVICE], Some(port)),
+        Learned::Peer { v6 } => (&[PROTOCOL, SERVICE, address_type(v6)], None),
+        Learned::Mapping { v6, by_remote: false } => (&[PROTOCOL, address_type(v6), SERVICE], Some(port)),
+        Learned::Mapping { v6, by_remote: true } => {
+            (&[PROTOCOL, address_type(v6), SERVICE, address_type(v6)], Some(port))
+        }
     };
-    Shape { flags: MAP | TIMEOUT | EVAL, data_type, data_length, ..ports(false, false) }
+    let (data_type, data_length) = data.unwrap_or_default();
+    Shape {
+        flags: TIMEOUT | EVAL | if data.is_some() { MAP } else { 0 },
+        key_type: key.iter().fold(0, |all, (of, _)| all << TYPE_BITS | of),
+        key_length: key.iter().map(|(_, length)| length).sum(),
+        data_type,
+        data_length,
+    }
+}
+
+/// Parts of a key: type, and bytes in whole registers.
+const PROTOCOL: (u32, u32) = (TYPE_INET_PROTOCOL, 4);
+const SERVICE: (u32, u32) = (TYPE_INET_SERVICE, 4);
+
+const fn address_type(v6: bool) -> (u32, u32) {
+    if v6 { (TYPE_IP6ADDR, 16) } else { (TYPE_IPADDR, 4) }
 }
 
 /// All of them.
-pub(super) const LEARNED: [Learned; 3] = [Learned::Address { v6: false }, Learned::Address { v6: true }, Learned::Port];
+pub(super) const LEARNED: [Learned; 9] = [
+    Learned::Address { v6: false },
+    Learned::Address { v6: true },
+    Learned::Port,
+    Learned::Peer { v6: false },
+    Learned::Peer { v6: true },
+    Learned::Mapping { v6: false, by_remote: false },
+    Learned::Mapping { v6: false, by_remote: true },
+    Learned::Mapping { v6: true, by_remote: false },
+    Learned::Mapping { v6: true, by_remote: true },
+];
 
 /// The element of an address.
 pub(super) fn host(ip: &IpAddr) -> Element {

@@ -14,7 +14,9 @@ pub(super) const CT_DIRECTION: u32 = 1;
 pub(super) const CT_STATUS: u32 = 2;
 pub(super) const CT_PROTO_SRC: u32 = 11;
 pub(super) const CT_SRC_IP: u32 = 19;
+pub(super) const CT_DST_IP: u32 = 20;
 pub(super) const CT_SRC_IP6: u32 = 21;
+pub(super) const CT_DST_IP6: u32 = 22;
 pub(super) const BASE_NETWORK: u32 = 1;
 pub(super) const BASE_TRANSPORT: u32 = 2;
 pub(super) const FIB_ADDRTYPE: u32 = 3;
@@ -53,12 +55,12 @@ pub(super) enum Expr {
     MasqueradeRandom,
     /// Loads something about the connection's first direction.
     CtOriginal { key: u32, to: u32 },
-    /// Puts what is in registers into a map.
-    Update { map: String, key: u32, data: u32, timeout_ms: u64 },
+    /// Puts what is in registers into a map, or a set.
+    Update { map: String, key: u32, data: Option<u32>, timeout_ms: u64 },
     /// Loads a constant.
     Immediate { to: u32, data: Vec<u8> },
-    /// New source out of a register.
-    Snat { family: u32, address: u32 },
+    /// New source out of registers; `random`: with a port by chance.
+    Snat { family: u32, address: u32, port: Option<u32>, random: bool },
     /// New destination out of registers.
     Dnat { family: u32, address: u32, port: u32 },
     /// Counts, and changes nothing for the packet.
@@ -187,7 +189,10 @@ impl Expr {
             }
             Expr::Update { map, key, data: value, timeout_ms } => {
                 // NFT_DYNSET_OP_UPDATE
-                data.text(1, map).be32(3, 1).be32(4, register(*key)).be32(5, register(*value));
+                data.text(1, map).be32(3, 1).be32(4, register(*key));
+                if let Some(value) = value {
+                    data.be32(5, register(*value));
+                }
                 data.attribute(6, &timeout_ms.to_be_bytes());
             }
             Expr::Immediate { to, data: value } => {
@@ -195,9 +200,15 @@ impl Expr {
                     nest.attribute(DATA_VALUE, value);
                 });
             }
-            Expr::Snat { family, address } => {
+            Expr::Snat { family, address, port, random } => {
                 // NFT_NAT_SNAT
                 data.be32(1, 0).be32(2, *family).be32(3, register(*address));
+                if let Some(port) = port {
+                    data.be32(5, register(*port));
+                }
+                if *random {
+                    data.be32(7, RANDOM_FULLY);
+                }
             }
             Expr::Dnat { family, address, port } => {
                 // NFT_NAT_DNAT
@@ -256,17 +267,22 @@ impl Expr {
             "dynset" if number(3)? == 1 => Expr::Update {
                 map: data.find(1)?.text()?.to_owned(),
                 key: at(4)?,
-                data: at(5)?,
+                data: match number(5) {
+                    Some(number) => Some(word(number)?),
+                    None => None,
+                },
                 timeout_ms: data.find(6)?.array().map(u64::from_be_bytes)?,
             },
             "masq" if number(1) == Some(RANDOM_FULLY) && number(2).is_none() => Expr::MasqueradeRandom,
             // flags (random, persistent) or a port range make it another one
             "masq" if [1, 2, 3].iter().all(|kind| number(*kind).unwrap_or(0) == 0) => Expr::Masquerade,
-            // the kernel itself adds the flag that there is an address (`NF_NAT_RANGE_MAP_IPS`); with others or with ports it
-            // is another expression
-            "nat" if number(1)? == 0 && number(5).is_none() && number(7).unwrap_or(0) & !1 == 0 => {
-                at(4).is_none_or(|max| Some(max) == at(3)).then_some(())?;
-                Expr::Snat { family: number(2)?, address: at(3)? }
+            // the kernel itself adds the flags that there is an address (`NF_NAT_RANGE_MAP_IPS`) and a port
+            // (`NF_NAT_RANGE_PROTO_SPECIFIED`); with others it is another expression
+            "nat" if number(1)? == 0 && number(7).unwrap_or(0) & !(3 | RANDOM_FULLY) == 0 => {
+                let same = |min, max| at(max).is_none_or(|max| Some(max) == at(min));
+                (same(3, 4) && same(5, 6)).then_some(())?;
+                let random = number(7).unwrap_or(0) & RANDOM_FULLY != 0;
+                Expr::Snat { family: number(2)?, address: at(3)?, port: at(5), random }
             }
             "nat" if number(1)? == 1 => {
                 let same = |min, max| at(max).is_none_or(|max| Some(max) == at(min));

@@ -120,7 +120,7 @@ impl<'t> Batch<'t> {
         for (name, what) in &table.learned {
             self.sets += 1;
             let number = self.sets;
-            let mut request = self.request(format!("map {name}"), Message::NewSet, NLM_F_CREATE);
+            let mut request = self.request(format!("set {name}"), Message::NewSet, NLM_F_CREATE);
             request.text(2, name).be32(10, number);
             set::learned(*what).write(&mut request);
             request.nest(9, |nest| {

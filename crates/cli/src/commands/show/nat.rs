@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use raum_core::nft::{InterfaceRef, Match, PortKey, Rule, Verdict};
+use raum_core::nft::{PortKey, Table, Verdict, door};
 use raum_core::view::Room;
 
 use crate::output::{BAD, DIM, paint};
@@ -43,53 +43,19 @@ fn all(room: &Room) -> Vec<(String, String)> {
 
 /// A table's rules in plain words, where they translate or forward; each once, though a forward takes a rule for packets
 /// that come in and one for the host's own.
-fn in_words(table: &raum_core::nft::Table) -> Vec<String> {
+fn in_words(table: &Table) -> Vec<String> {
     let mut told = HashSet::new();
     let rules = table.chains.values().flat_map(|chain| &chain.rules);
-    rules.flat_map(|rule| rule_in_words(rule, table)).filter(|line| told.insert(line.clone())).collect()
-}
-
-fn rule_in_words(rule: &Rule, table: &raum_core::nft::Table) -> Vec<String> {
-    let source = rule.matches.iter().find_map(|found| match found {
-        Match::Saddr { prefix, not: false } => Some(prefix.to_string()),
-        _ => None,
-    });
-    let interface = rule.matches.iter().find_map(|found| match found {
-        Match::Oif(interfaces) | Match::Iif(interfaces) => Some(match (&interfaces.which, interfaces.not) {
-            (InterfaceRef::Name(name), false) => name.to_string(),
-            (InterfaceRef::Name(name), true) => format!("any interface but {name}"),
-            (InterfaceRef::Set(_), false) => "the lab's interfaces".to_owned(),
-            (InterfaceRef::Set(_), true) => "any interface not of the lab".to_owned(),
-        }),
-        _ => None,
-    });
-    match &rule.verdict {
-        Verdict::Masquerade if rule.is_part_of_a_forward() => Vec::new(),
-        Verdict::Masquerade => {
-            let from = source.unwrap_or_else(|| "everything".to_owned());
-            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
-            vec![format!("masquerade {from}{out}")]
-        }
-        Verdict::MasqueradeRandom => {
-            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
-            vec![format!("masquerade everything{out}, each flow with a port by chance")]
-        }
-        Verdict::DnatLearned { v6 } => {
-            let family = if *v6 { "IPv6" } else { "IPv4" };
-            vec![format!("{family} to a port that somebody inside has -> who has it, from anybody")]
-        }
-        Verdict::Snat(to) => {
-            let from = source.unwrap_or_else(|| "everything".to_owned());
-            let out = interface.map(|name| format!(" out of {name}")).unwrap_or_default();
-            vec![format!("source of {from}{out} becomes {to}")]
-        }
+    let forwards = rules.flat_map(|rule| match &rule.verdict {
         Verdict::DnatMap { map } => {
             let entries = table.maps.get(map).into_iter().flat_map(|map| &map.entries);
             entries.map(|(key, target)| forward_in_words(*key, *target)).collect()
         }
         Verdict::Unknown(text) => vec![format!("{} {text}", paint(BAD, "foreign rule"))],
-        Verdict::Accept | Verdict::Drop | Verdict::Jump(_) | Verdict::Learn { .. } => Vec::new(),
-    }
+        _ => door(rule).into_iter().collect::<Vec<_>>(),
+    });
+    let sources = table.sources().into_iter().map(|source| source.to_string());
+    sources.chain(forwards).filter(|line| told.insert(line.clone())).collect()
 }
 
 fn forward_in_words(key: PortKey, (ip, port): (IpAddr, u16)) -> String {

@@ -10,7 +10,7 @@ use super::scene::{Scene, moved};
 use super::{did_you_mean, family};
 use crate::design::routes::{destinations, gateway_address};
 use crate::design::wiring::{Place, home};
-use crate::lab::{Nat, Node, RouteSpec, Switch};
+use crate::lab::{At, Nat, Node, RouteSpec, Switch};
 use crate::name::IfName;
 use crate::problem::Problem;
 use crate::state::{Route, RouteKind};
@@ -135,26 +135,19 @@ fn router_nat(scene: &Scene<'_>, node: &Node) -> Option<Problem> {
                 .label("packets could not leave by it")
                 .help(did_you_mean(out.as_str(), known(), "put it on a switch, or link it to something")),
         ),
-        Some(out) => source(scene, Some(node), nat).or_else(|| like(scene, node, nat, out)),
+        Some(out) => source(scene, Some(node), nat).or_else(|| behaviour(scene, node, nat, out)),
     }
 }
 
-/// A NAT of a kind gives the interface's address, and a full cone must know it beforehand.
-fn like(scene: &Scene<'_>, node: &Node, nat: &Nat, out: &IfName) -> Option<Problem> {
-    let like = nat.like.as_ref()?;
-    if let Some(source) = nat.source.first() {
-        return Some(
-            Problem::new(format!("a NAT like `{}` has no `source`", like.value), source.span.clone())
-                .label("packets get the address of the interface they leave by")
-                .help("leave out `source`, or `like`"),
-        );
-    }
+/// A NAT of a kind gives an address that it must know beforehand, to let others in by it.
+fn behaviour(scene: &Scene<'_>, node: &Node, nat: &Nat, out: &At<IfName>) -> Option<Problem> {
+    nat.behaviour()?;
     let mut own = scene.wiring.addressed(Place::of(&node.name));
-    let has_none = !own.any(|(name, _)| name == out);
+    let has_none = nat.source.is_empty() && !own.any(|(name, _)| *name == out.value);
     has_none.then(|| {
-        Problem::new(format!("`{out}` of `{}` has no address", node.name.value), like.span.clone())
+        Problem::new(format!("`{}` of `{}` has no address", out.value, node.name.value), out.span.clone())
             .label("whose address would packets get?")
-            .help(format!("give `{out}` an address"))
+            .help(format!("give `{}` an address", out.value))
     })
 }
 

@@ -3,11 +3,11 @@
 use super::form::{Expect, Gateway, LinkEnd, Names, OnEnd, Source, Subnet};
 use super::general::{Either, Limits, List, Named, Number, Pair};
 use super::read::{About, mapping};
-use crate::lab::{Address, At, FilterRule, Forward, NatLike, Policy, Publish, RouteSpec};
+use crate::lab::{Address, At, Dependence, FilterRule, Forward, NatLike, Policy, PortChoice, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 /// Every mapping type of the file.
-pub(super) const ALL: [&About; 10] = [
+pub(super) const ALL: [&About; 11] = [
     &LabFile::ABOUT,
     &SwitchFile::ABOUT,
     &NamespaceFile::ABOUT,
@@ -15,6 +15,7 @@ pub(super) const ALL: [&About; 10] = [
     &OnFile::ABOUT,
     &LinkEndFile::ABOUT,
     &RouterNat::ABOUT,
+    &NatTimeoutsFile::ABOUT,
     &SwitchNat::ABOUT,
     &FilterFile::ABOUT,
     &LabFilterFile::ABOUT,
@@ -173,10 +174,39 @@ mapping! {
         "out" out: At<IfName>,
         /// The address they get instead, at most one of IPv4 and one of IPv6.
         "source" source: Vec<At<Source>>,
-        /// The NAT of this kind as found in the field: `home`, `corporate`, `full-cone`, `carrier-grade` or `cloud`.
+        /// The NAT of this kind as found in the field: `home`, `corporate`, `full-cone`, `restricted`, `port-restricted`,
+        /// `carrier-grade` or `cloud`. The keys below say one thing each, and differently.
         "like" like: At<NatLike>,
+        /// For which destinations a sender has the same outer port: `endpoint-independent` (all), `address-dependent`,
+        /// `address-and-port-dependent` (RFC 4787, section 4.1).
+        "mapping" mapping: At<Dependence>,
+        /// Who gets in by that port: `endpoint-independent` (all), `address-dependent` (addresses spoken to),
+        /// `address-and-port-dependent` (RFC 4787, section 5).
+        "filtering" filtering: At<Dependence>,
+        /// Which port it is: `preserve` (the sender's own, if it is free) or `random`.
+        "ports" ports: At<PortChoice>,
+        /// `true`: those inside reach each other by their outer addresses and ports.
+        "hairpin" hairpin: At<bool>,
+        /// How long flows are remembered.
+        "timeouts" timeouts: NatTimeoutsFile,
     }
     required { "out" }
+    not yet { }
+}
+
+mapping! {
+    /// How long a NAT remembers flows after their last packet, in seconds.
+    NatTimeoutsFile is "the `timeouts` of a `nat`" in "natTimeouts" {
+        /// UDP of which only one side has been heard.
+        "udp" udp: At<Number<Seconds>>,
+        /// UDP of which both have, and the mapping and the filter of a port.
+        "udp-stream" udp_stream: At<Number<Seconds>>,
+        /// TCP that is established, and the mapping and the filter of a port.
+        "tcp" tcp: At<Number<Seconds>>,
+        /// Queries of ICMP.
+        "icmp" icmp: At<Number<Seconds>>,
+    }
+    required { }
     not yet { }
 }
 
@@ -225,6 +255,17 @@ mapping! {
 }
 
 pub(super) use super::nat::SwitchNatValue;
+
+/// Limits of a timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seconds;
+
+impl Limits for Seconds {
+    const WHAT: &'static str = "a time in seconds";
+    // INT_MAX / HZ with HZ = 1000 (`proc_dointvec_jiffies`, kernel/time/jiffies.c)
+    const RANGE: (u32, u32) = (1, 2_147_483);
+    const WHY: &'static str = "the kernel takes whole seconds, at most 24 days";
+}
 
 /// Limits of an MTU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use std::net::IpAddr;
 
-use super::file::{RouterNat, SwitchNat};
+use super::file::{RouterNat, Seconds, SwitchNat};
 use super::form::Source;
+use super::general::Number;
 use super::read::{FileType, Reader, wrong_kind};
 use super::tree::{Kind, Tree};
-use crate::lab::{At, Nat};
+use crate::lab::{At, Nat, NatKeys, NatTimeouts};
 use crate::name::IfName;
 use crate::problem::Problem;
 
@@ -26,7 +27,7 @@ impl FileType for SwitchNatValue {
             Kind::Map(_) => {
                 let nat = SwitchNat::read(tree, reader)?;
                 let source = sources(nat.source, reader);
-                Some(Self(Some(At::new(Nat { out: Some(nat.out?), source, like: None }, nat.span))))
+                Some(Self(Some(At::new(Nat { out: Some(nat.out?), source, ..Nat::default() }, nat.span))))
             }
             Kind::Scalar(text) if text.text.len() > 3 && IfName::new(&text.text).is_ok() && !is_bool(&text.text) => {
                 reader.report(wrong_kind(&Self::what(), tree).help(format!("write `{{ out: {} }}`", text.text)));
@@ -34,7 +35,7 @@ impl FileType for SwitchNatValue {
             }
             Kind::Scalar(_) => {
                 let on = At::<bool>::read(tree, reader)?;
-                Some(Self(on.value.then(|| At::new(Nat { out: None, source: Vec::new(), like: None }, on.span))))
+                Some(Self(on.value.then(|| At::new(Nat::default(), on.span))))
             }
             _ => {
                 reader.report(wrong_kind(&Self::what(), tree));
@@ -74,6 +75,21 @@ impl RouterNat {
     /// As the lab has it.
     pub fn nat(self, reader: &mut Reader) -> Option<At<Nat>> {
         let source = sources(self.source, reader);
-        Some(At::new(Nat { out: Some(self.out?), source, like: self.like }, self.span))
+        let written = self.timeouts.unwrap_or_default();
+        let of = |key: Option<At<Number<Seconds>>>| key.map(|at| At::new(at.value.value, at.span));
+        let timeouts = NatTimeouts {
+            udp: of(written.udp),
+            udp_stream: of(written.udp_stream),
+            tcp: of(written.tcp),
+            icmp: of(written.icmp),
+        };
+        let keys = NatKeys {
+            mapping: self.mapping,
+            filtering: self.filtering,
+            ports: self.ports,
+            hairpin: self.hairpin,
+            timeouts,
+        };
+        Some(At::new(Nat { out: Some(self.out?), source, like: self.like, keys }, self.span))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::file::{ALL, LabFile};
 use super::form::{Expect, Form, Gateway, LinkEnd, Names, OnEnd, Subnet};
 use super::read::{FileType, KeyAbout, plain};
-use crate::lab::{Address, FilterRule, Forward, NatLike, Publish, RouteSpec};
+use crate::lab::{Address, Dependence, FilterRule, Forward, NatLike, PortChoice, Publish, RouteSpec};
 use crate::name::{IfName, LabName, Mac};
 
 /// The JSON Schema of lab files (draft 2020-12). It takes every valid file, and some that the reader refuses.
@@ -60,6 +60,8 @@ pub fn reference() -> String {
     form::<Forward>(&mut text);
     form::<FilterRule>(&mut text);
     form::<NatLike>(&mut text);
+    form::<Dependence>(&mut text);
+    form::<PortChoice>(&mut text);
     form::<Expect>(&mut text);
     text
 }

@@ -8,6 +8,7 @@ mod end;
 mod expect;
 mod filter;
 mod name;
+mod nat;
 mod port;
 mod route;
 

@@ -3,10 +3,9 @@
 use std::str::FromStr;
 
 use super::{Form, Text};
-use crate::lab::parse::meant::nearest;
+use crate::lab::At;
 use crate::lab::parse::read::Reader;
 use crate::lab::range::NameRange;
-use crate::lab::{At, NatLike};
 use crate::name::{IfName, LabName, Mac, MacError, NameError, NodeName};
 
 /// A part of a text as a value with its place; what the type says of a wrong one is the problem.
@@ -152,37 +151,5 @@ pub(super) fn names(text: Text<'_>, reader: &mut Reader) -> Option<At<Names>> {
             });
             None
         }
-    }
-}
-
-impl Form for NatLike {
-    const DEF: &'static str = "natLike";
-    const WHAT: &'static str = "a kind of NAT";
-    const HELP: &'static str = "there is home, corporate, full-cone, carrier-grade and cloud";
-    const PATTERN: &'static str = "^(home|corporate|full-cone|carrier-grade|cloud)$";
-    const EXAMPLES: &'static [&'static str] = &["home", "corporate", "full-cone", "carrier-grade", "cloud"];
-
-    fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
-        // as other people call them
-        let word = match text.text.to_ascii_lowercase().as_str() {
-            "symmetric" | "enterprise" => "corporate",
-            "cgnat" | "cgn" | "carrier" => "carrier-grade",
-            "fullcone" | "cone" | "endpoint-independent" => "full-cone",
-            "port-restricted" | "port-restricted-cone" => "home",
-            _ => text.text,
-        };
-        if let Some(found) = NatLike::ALL.into_iter().find(|like| like.word() == text.text) {
-            return Some(found);
-        }
-        let problem = text.problem(format!("`{}` is no kind of NAT", text.text));
-        let restricted = ["restricted", "address-restricted", "restricted-cone"].contains(&word);
-        reader.report(match nearest(word, NatLike::ALL.iter().map(|like| like.word())) {
-            _ if restricted => problem.label("address-dependent filtering").help(
-                "raum cannot filter by address alone: `home` filters by address and port, `full-cone` not at all",
-            ),
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None => problem.help(Self::HELP),
-        });
-        None
     }
 }

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 use proptest::{collection, option};
 use serde_json::{Map, Value, json};
 
+use crate::lab::parse::form::Form;
+use crate::lab::{Dependence, NatLike, PortChoice};
+
 fn v4() -> impl Strategy<Value = String> {
     any::<[u8; 4]>().prop_map(|ip| std::net::Ipv4Addr::from(ip).to_string())
 }
@@ -189,10 +192,20 @@ fn namespace() -> impl Strategy<Value = Value> {
 }
 
 fn router_nat() -> impl Strategy<Value = Value> {
-    let like = prop_oneof![Just("home"), Just("corporate"), Just("full-cone"), Just("carrier-grade"), Just("cloud")];
-    (nat(), option::of(like)).prop_map(|(mut nat, like)| {
-        if let (Value::Object(nat), Some(like)) = (&mut nat, like) {
-            nat.insert("like".to_owned(), json!(like));
+    let word = |words: &'static [&'static str]| proptest::sample::select(words).prop_map(|word| json!(word)).boxed();
+    let seconds = || (1u32..=2_147_483).prop_map(|seconds| json!(seconds)).boxed();
+    let timeouts = object(vec![("udp", seconds()), ("udp-stream", seconds()), ("tcp", seconds()), ("icmp", seconds())]);
+    let keys = object(vec![
+        ("like", word(NatLike::EXAMPLES)),
+        ("mapping", word(Dependence::EXAMPLES)),
+        ("filtering", word(Dependence::EXAMPLES)),
+        ("ports", word(PortChoice::EXAMPLES)),
+        ("hairpin", any::<bool>().prop_map(Value::Bool).boxed()),
+        ("timeouts", timeouts.boxed()),
+    ]);
+    (nat(), keys).prop_map(|(mut nat, keys)| {
+        if let (Value::Object(nat), Value::Object(keys)) = (&mut nat, keys) {
+            nat.extend(keys);
         }
         nat
     })

@@ -156,6 +156,7 @@ fn the_schema_and_the_reader_have_the_same_keys() {
         ("attachment", "namespaces: { a: { on: { KEY: 0 } } }"),
         ("end", "links: [ { ends: [ { KEY: 0 }, b ] } ]"),
         ("routerNat", "namespaces: { a: { nat: { KEY: 0 } } }"),
+        ("natTimeouts", "namespaces: { a: { nat: { timeouts: { KEY: 0 } } } }"),
         ("switchNat", "switches: { a: { nat: { KEY: 0 } } }"),
         ("filter", "namespaces: { a: { filter: { KEY: 0 } } }"),
         ("labFilter", "filter: { KEY: 0 }"),
