@@ -52,7 +52,7 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Ref
     };
     let Some(there) = there else { return Ok(()) };
     let span = out.as_ref().map_or_else(|| of.span.clone(), |out| out.span.clone());
-    let nat = At::new(Nat { out, source, like }, span);
+    let nat = At::new(Nat { out, source, like, ..Nat::default() }, span);
     match there {
         Some(other) if *other != nat => {
             let problem = Problem::new(format!("`{}` translates addresses already", of.value), nat.span.clone())
