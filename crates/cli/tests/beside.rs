@@ -230,6 +230,33 @@ fn between_members_of_a_switch_the_hosts_rules_are_asked_only_where_br_netfilter
 }
 
 #[test]
+fn trace_names_the_place_that_a_firewall_has_for_rules_of_others() {
+    sandbox::run(|| {
+        for (rules, out, back) in [
+            (foreign::docker as fn(), "tables -I DOCKER-USER -i shop-lan -j ACCEPT", "-o shop-lan -j ACCEPT"),
+            (foreign::ufw, "ufw route allow in on shop-lan", "ufw route allow out on shop-lan"),
+            (foreign::firewalld, "firewall-cmd --zone=trusted --add-interface=shop-lan", "--add-interface=shop-lan"),
+        ] {
+            if fs::metadata("/run/netns/world-net").is_err() {
+                world();
+            }
+            rules();
+            up(&[]);
+            for to in ["198.51.100.1:9000", "[fd51::1]:9000"] {
+                let (fine, said) = raum(&["trace", "shop-web", to]);
+                assert!(!fine && said.contains("not delivered") && said.contains(out), "{to}: {said}");
+            }
+            for to in ["198.51.100.2:8080", "[fd51::2]:8080"] {
+                let (fine, said) = raum(&["trace", "world-net", to]);
+                assert!(!fine && said.contains(back), "{to}: {said}");
+            }
+            assert!(raum(&["down", "shop"]).0);
+            foreign::flush();
+        }
+    });
+}
+
+#[test]
 fn a_br_netfilter_that_is_switched_later_is_drift() {
     sandbox::run(|| {
         world();

@@ -11,6 +11,7 @@ mod remedy;
 
 pub use judge::{Obstacle, obstacles};
 pub use opening::{Opening, ZONE, ZONE_SET};
+pub(crate) use remedy::in_its_place;
 pub use remedy::{Firewall, openings, zones};
 
 use std::net::IpAddr;

@@ -101,6 +101,12 @@ impl Remedy {
     }
 }
 
+/// The command that opens the place which a firewall has for rules of others, if the chain is of one that has such a place.
+pub(crate) fn in_its_place(rules: &Ruleset, flow: &Flow, place: &Place) -> Option<String> {
+    let remedy = Remedy::of(&super::foreign(rules), flow, place);
+    matches!(remedy.firewall, Firewall::Docker | Firewall::Ufw | Firewall::Firewalld).then_some(remedy.command)
+}
+
 /// The lab's interface of a flow, and whether the packets go out by it. Of two the one that they come in by is asked: whoever
 /// opens both ways has both flows.
 fn interface(flow: &Flow) -> (Option<&IfName>, bool) {

@@ -1,10 +1,11 @@
 //! A packet as a line for people: who to whom, and what. Pure; any bytes may come.
 
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::expr::{ARP, FRAGMENT, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP};
 use crate::name::Mac;
+use crate::network_order::{u16_at, u32_at, v4_at, v6_at};
 
 /// An EtherType that says: there is a VLAN tag (IEEE 802.1Q).
 const VLAN: u16 = 0x8100;
@@ -262,24 +263,6 @@ fn name(message: &[u8], start: usize) -> Option<(String, usize)> {
         }
     }
     None
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn v4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    let address: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(address.into())
-}
-
-fn v6_at(bytes: &[u8], at: usize) -> Option<Ipv6Addr> {
-    let address: [u8; 16] = bytes.get(at..at + 16)?.try_into().ok()?;
-    Some(address.into())
 }
 
 fn mac(bytes: &[u8], at: usize) -> Option<Mac> {

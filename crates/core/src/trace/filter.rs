@@ -2,9 +2,11 @@
 
 use super::cause::{Cause, Code, nft};
 use super::{Flow, Layer, Proto, Step, has};
+use crate::beside;
+use crate::name::IfName;
 use crate::ruleset::packet::{ESTABLISHED, LOCAL, NEW, UNICAST};
 use crate::ruleset::{End, Fate, Hook, Packet, Place, Ruleset};
-use crate::view::{Interface, Room};
+use crate::view::{Interface, Owner, Room};
 
 /// A packet in a namespace, with where it came in and goes out.
 pub(super) struct Passing<'a> {
@@ -97,7 +99,11 @@ impl Passing<'_> {
         let own = rules.table(end.place.family, &end.place.table).is_some_and(|table| table.lab().is_some());
         match &end.fate {
             Fate::Dropped | Fate::Rejected => {
-                passed.cause = Some(dropped(self.room, &end.place, &end.fate, own, &self.described()));
+                let mut cause = dropped(self.room, &end.place, &end.fate, own, &self.described());
+                if let Some(mend) = self.in_its_place(hook, rules, end).filter(|_| !own) {
+                    cause.mend = Some(mend);
+                }
+                passed.cause = Some(cause);
             }
             Fate::Translated(nat) => {
                 let text = format!("{} ({})", end.place.words, name(&end.place));
@@ -113,6 +119,34 @@ impl Passing<'_> {
                 self.step(Layer::Filter, text, passed);
             }
         }
+    }
+
+    /// What opens a firewall of the host's for this lab, in the place that it has for rules of others: it opens an interface, so
+    /// that must be a lab's own switch.
+    fn in_its_place(&self, hook: Hook, rules: &Ruleset, end: &End) -> Option<String> {
+        let of_lab = |one: &&Interface| one.alias.as_deref().is_some_and(|alias| alias.starts_with("raum:"));
+        let name = |one: &Interface| IfName::new(&one.name).ok();
+        let flow = self.flow;
+        let mut needed = beside::Flow {
+            what: String::new(),
+            hook,
+            input: self.input.filter(of_lab).and_then(name),
+            output: None,
+            source: flow.source,
+            destination: Ok(flow.destination),
+            proto: flow.proto.number(flow.v6()),
+            port: flow.port.filter(|_| !self.answer),
+            icmp: self.icmp,
+            answer: self.answer,
+            dnatted: self.dnatted,
+            bridged: false,
+        };
+        if needed.input.is_none() || self.answer || self.dnatted {
+            needed.output = self.output.filter(of_lab).and_then(name);
+            needed.input = needed.input.filter(|_| needed.output.is_none());
+        }
+        let concerns = self.room.owner == Owner::Host && (needed.input.is_some() || needed.output.is_some());
+        concerns.then(|| beside::in_its_place(rules, &needed, &end.place)).flatten()
     }
 
     fn possible(&self, ends: &[End], hook: Hook, passed: &mut Passed) {

@@ -3,7 +3,9 @@
 //! A probe must be known again behind any translation of addresses and ports. ICMP and UDP carry a mark in their payload; a
 //! TCP SYN has none, so its sequence number is the mark: NAT leaves it alone.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
+
+use raum_core::network_order::{u16_at, u32_at, v4_at};
 
 use crate::ping::icmp::{self, checksum, why_v4, why_v6};
 
@@ -215,19 +217,6 @@ fn pseudo_header(from: IpAddr, to: IpAddr, length: usize) -> Vec<u8> {
         }
     }
     header
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn v4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    let address: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(address.into())
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use raum_core::network_order::{u16_at, v4_at};
+
 // RFC 792
 const V4_ECHO_REPLY: u8 = 0;
 const V4_UNREACHABLE: u8 = 3;
@@ -144,15 +146,6 @@ pub(crate) fn split_v4(packet: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn echo(body: &[u8]) -> Option<Echo<'_>> {
     Some(Echo { id: u16_at(body, 4)?, seq: u16_at(body, 6)?, payload: body.get(HEADER..)? })
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn v4_at(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
-    let address: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
-    Some(address.into())
 }
 
 /// RFC 792; codes from 6 on: RFC 1122, section 3.2.2.1, and RFC 1812, section 5.2.7.1. None if it is no error.
