@@ -27,14 +27,14 @@ fn taken_over(mut state: State) -> String {
         // the times of a router's NAT go with its rules
         namespace.sysctls.retain(|key, _| !key.as_str().starts_with("net/netfilter/"));
     }
-    // hardware addresses are raum's choice; so are those that a file pinned. Isolated ports are a note of the import
+    // hardware addresses are raum's choice; so are those that a file pinned
     let mac = |word: &str| word.len() == 17 && word.matches(':').count() == 5;
     let lines = state.to_string();
     // a route of the host's published ports goes with their rules
     let lines = lines
         .lines()
         .filter(|line| !line.starts_with("host: route local "))
-        .map(|line| line.split(' ').filter(|word| !mac(word) && *word != "isolated").collect::<Vec<_>>().join(" "));
+        .map(|line| line.split(' ').filter(|word| !mac(word)).collect::<Vec<_>>().join(" "));
     lines.map(|line| line + "\n").collect()
 }
 

@@ -108,6 +108,28 @@ fn imported(names: &[&str]) -> String {
     import.to_string()
 }
 
+/// Brings it up once what was there is gone: the same is there again.
+fn comes_back(text: &str, before: &BTreeSet<String>) {
+    wait_until_gone("vred");
+    wait_until_gone("vblue");
+    up(text);
+    let after = facts(&look());
+    let lost: Vec<_> = before.difference(&after).collect();
+    let new: Vec<_> = after.difference(before).collect();
+    assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
+}
+
+/// Runs a script of the classic commands.
+fn shell(script: &str) {
+    let done = Command::new("sh").args(["-c", script]).output().expect("a shell");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Is one of these programs not there to do it with?
+fn lacks(programs: &[&str]) -> bool {
+    programs.iter().any(|program| Command::new(program).arg("-V").output().is_err())
+}
+
 #[test]
 fn what_was_made_by_bare_messages_comes_back() {
     sandbox::run(|| {
@@ -137,13 +159,7 @@ fn what_was_made_by_bare_messages_comes_back() {
         drop(rooms);
         remove(&["red", "blue", "far"]);
         remove_link(&host, 40);
-        wait_until_gone("vred");
-        wait_until_gone("vblue");
-        up(&text);
-        let after = facts(&look());
-        let lost: Vec<_> = before.difference(&after).collect();
-        let new: Vec<_> = after.difference(&before).collect();
-        assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
+        comes_back(&text, &before);
     });
 }
 
@@ -176,54 +192,69 @@ ip -n router route add 192.0.2.0/24 via 10.9.0.1 metric 50
 ip netns exec router sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 ";
 
+const GONE: &str = "for n in red blue router; do ip netns del $n; done; ip link del br0";
+
 #[test]
 fn what_was_made_by_the_classic_commands_comes_back() {
-    if Command::new("ip").arg("-V").output().is_err() {
+    if lacks(&["ip"]) {
         return;
     }
     sandbox::run(|| {
-        let done = Command::new("sh").args(["-c", CLASSIC]).output().expect("a shell");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        shell(CLASSIC);
         let before = facts(&look());
         let text = imported(&["red", "blue", "router"]);
         assert!(text.contains("    forwarding: true\n"), "{text}");
-        let gone = "for n in red blue router; do ip netns del $n; done; ip link del br0";
-        assert!(Command::new("sh").args(["-c", gone]).status().expect("a shell").success());
-        wait_until_gone("vred");
-        wait_until_gone("vblue");
-        up(&text);
-        let after = facts(&look());
-        let lost: Vec<_> = before.difference(&after).collect();
-        let new: Vec<_> = after.difference(&before).collect();
-        assert!(lost.is_empty() && new.is_empty(), "lost {lost:#?}\nnew {new:#?}\n{text}");
+        shell(GONE);
+        comes_back(&text, &before);
     });
 }
 
-/// NAT and a published port as people type them, on the host and in a router.
+/// NAT and a published port as people type them, on the host and in a router; members that do not reach each other; and a
+/// filter, for which a person must find the words.
 const RULES: &str = "
 set -e
 nft 'table ip nat { chain post { type nat hook postrouting priority 100; ip saddr 172.21.0.0/24 oifname != br0 masquerade; }
 chain pre { type nat hook prerouting priority -100; tcp dport 8080 dnat to 172.21.0.2:80; }; }'
-ip netns exec blue nft 'table ip nat { chain post { type nat hook postrouting priority 100; oifname eth0 masquerade; }
+ip netns exec blue nft 'table ip nat { chain post { type nat hook postrouting priority 100; oifname eth0 snat to 172.21.0.3; }
 chain pre { type nat hook prerouting priority -100; iifname eth0 udp dport 53 dnat to 10.9.0.2; }; }'
+ip netns exec red nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; tcp dport 80 accept; }; }'
+ip netns exec blue sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
+ip link set vred type bridge_slave isolated on
+ip link set vblue type bridge_slave isolated on
 ";
 
 #[test]
 fn rules_that_nft_made_are_said_in_the_lab() {
-    if ["ip", "nft"].iter().any(|program| Command::new(program).arg("-V").output().is_err()) {
+    if lacks(&["ip", "nft"]) {
         return;
     }
     sandbox::run(|| {
-        let done = Command::new("sh").args(["-c", &format!("{CLASSIC}{RULES}")]).output().expect("a shell");
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-        let text = imported(&["red", "blue", "router"]);
+        shell(&format!("{CLASSIC}ip -n blue route add default via 172.21.0.1\n{RULES}"));
+        let before = facts(&look());
+        let names = ["red", "blue", "router"].map(ToOwned::to_owned);
+        let text = raum::import::of_host(&"default".parse().expect("a name"), &names).expect("an import").to_string();
         for line in [
             "    nat: true",
+            "    isolated: true",
             "    publish: \"8080:80\"",
-            "    nat: { out: eth0 }",
+            "    nat: { out: eth0, source: [172.21.0.3] }",
             "    forward: \"eth0 53/udp -> router\"",
+            "# - red table inet mine, chain in: `tcp dport 80 accept` is left out: write what it is for as `filter:`",
+            "# - red table inet mine, chain in: drops at input what no rule accepts: `filter: { default: deny }`",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
         }
+        assert_eq!(text.lines().filter(|line| line.starts_with("# - ")).count(), 2, "{text}");
+        shell(&format!("{GONE}\nnft flush ruleset"));
+        comes_back(&text, &before);
+        // what was said is so again
+        let again = look();
+        let is_isolated = |port: &Interface| port.port.as_ref().is_some_and(|port| port.isolated);
+        let ports: Vec<_> = again.namespaces[0].interfaces.iter().filter(|port| port.master.is_some()).collect();
+        assert!(ports.len() == 2 && ports.into_iter().all(is_isolated));
+        assert!(
+            again.namespaces.iter().any(|room| room.tables.iter().any(|table| !table.chains.is_empty())),
+            "no rules"
+        );
     });
 }

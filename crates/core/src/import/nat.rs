@@ -106,6 +106,19 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) {
                 }
             }
         }
+        if !maker.is_host(room) {
+            tell_forwarding(maker, room);
+        }
+    }
+}
+
+/// In a lab whoever translates passes packets on.
+fn tell_forwarding(maker: &mut Maker<'_>, room: usize) {
+    let off = maker.rooms[room].forwards.is_some_and(|forwards| !forwards.v4 && !forwards.v6);
+    let translates = maker.node(room).is_some_and(|node| node.nat.is_some() || !node.forward.is_empty());
+    if off && translates {
+        let place = maker.rooms[room].namespace.clone();
+        maker.note(place, "translates, and passes nothing on: in a lab it does");
     }
 }
 
@@ -195,8 +208,49 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
             }
             Ok(())
         }
+        Action::Source(Some(source), None) => {
+            let Some(number) = maker.lab.switches.iter().position(|switch| {
+                let by_host = switch.gateway.as_ref().is_some_and(|gateway| gateway.is_host());
+                by_host && when.from.is_some_and(|from| switch.subnets.iter().any(|subnet| subnet.value == from))
+            }) else {
+                return Err(foreign());
+            };
+            let out = leaves_by(&when)?;
+            if when.other.is_some() || when.to.is_some() || when.ports.is_some() || when.proto.is_some() {
+                return Err(why("a lab translates all that leaves a switch's subnet"));
+            }
+            give_source(&mut maker.lab.switches[number].nat, out, *source)
+        }
         _ => Err(foreign()),
     }
+}
+
+/// The one interface that a rule is for.
+fn leaves_by(when: &When) -> Result<IfName, Why> {
+    let name = when.out_by.as_ref().ok_or_else(|| why("a lab gives an address to what leaves by one interface"))?;
+    IfName::new(name).map_err(|_| why("that is no interface's name"))
+}
+
+/// Adds `source:`, one of each family, where nothing else is said of the same packets.
+fn give_source(nat: &mut Option<At<Nat>>, out: IfName, source: IpAddr) -> Result<(), Why> {
+    let there = nat.get_or_insert_with(|| At::nowhere(Nat { out: Some(At::nowhere(out.clone())), ..Nat::default() }));
+    let same_family = |other: &At<IpAddr>| other.is_ipv4() == source.is_ipv4();
+    if there.out.as_ref().is_none_or(|known| known.value != out) || there.source.iter().any(same_family) {
+        return Err(why("a lab translates in one way"));
+    }
+    there.value.source.push(At::nowhere(source));
+    Ok(())
+}
+
+/// Does an earlier rule of the same family masquerade by the same interface, so that this one has no say?
+fn is_late(maker: &Maker<'_>, room: usize, rule: &Translation, when: &When) -> bool {
+    let before = maker.rooms[room].nat.iter().take_while(|other| *other != rule);
+    let same = |other: &Translation| {
+        other.table == rule.table
+            && matches!(other.action, Action::Masquerade(_))
+            && When::of(other).out_by == when.out_by
+    };
+    before.into_iter().any(same)
 }
 
 fn on_router(maker: &mut Maker<'_>, room: usize, rule: &Translation) -> Result<(), Why> {
@@ -235,7 +289,21 @@ fn on_router(maker: &mut Maker<'_>, room: usize, rule: &Translation) -> Result<(
             router.forwarding = router.forwarding.take().filter(|forwarding| !forwarding.value);
             Ok(())
         }
-        _ => Err(why("a lab masquerades, and leads ports to nodes")),
+        Action::Source(Some(source), None) => {
+            let out = leaves_by(&when)?;
+            let narrowed = when.other.is_some() || when.from.is_some() || when.to.is_some() || when.ports.is_some();
+            if narrowed || when.proto.is_some() {
+                return Err(why("a router of a lab translates all that leaves by an interface"));
+            }
+            if is_late(maker, room, rule, &when) {
+                return Err(why("an earlier rule masquerades the same"));
+            }
+            let node = maker.node(room).ok_or_else(foreign)?;
+            give_source(&mut node.nat, out, *source)?;
+            node.forwarding = node.forwarding.take().filter(|forwarding| !forwarding.value);
+            Ok(())
+        }
+        _ => Err(why("a lab masquerades, gives an address, and leads ports to nodes")),
     }
 }
 

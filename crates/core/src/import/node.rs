@@ -36,6 +36,11 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net, gateways: &[Option<Gateway>]
         if !maker.is_host(room) {
             unsaid(maker, net, room);
             forwarding(maker, room);
+        } else if !maker.rooms[room].chains.is_empty() && !net.pairs.is_empty() {
+            let mut tables: Vec<&str> = maker.rooms[room].chains.iter().map(|chain| chain.table.as_str()).collect();
+            tables.dedup();
+            let text = format!("its own rules that filter stay its own: table {}", tables.join(", "));
+            maker.note("host", text);
         }
         routes(maker, net, gateways, room);
     }
@@ -246,6 +251,16 @@ fn unsaid(maker: &mut Maker<'_>, net: &Net, room: usize) {
     let rules = there.rules.iter().filter(|rule| !usual(rule.table.as_deref())).count();
     if rules > 0 {
         maker.note(format!("{} rules", there.namespace), format!("{rules} of policy routing: a lab has none"));
+    }
+    for chain in &there.chains {
+        let place = format!("{} table {}, chain {}", there.namespace, chain.table, chain.chain);
+        for rule in &chain.rules {
+            maker.note(&*place, format!("`{rule}` is left out: write what it is for as `filter:`"));
+        }
+        if chain.drops {
+            let hook = chain.hook.as_deref().unwrap_or("its hook");
+            maker.note(&*place, format!("drops at {hook} what no rule accepts: `filter: {{ default: deny }}`"));
+        }
     }
     for missing in &there.missing {
         maker.note(&*there.namespace, format!("not seen: {missing}"));

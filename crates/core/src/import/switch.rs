@@ -36,6 +36,7 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) -> Vec<Option<Gateway>> {
             mac: None,
             isolated: None,
         };
+        let isolated = isolated(maker, net, number);
         let home = format!("{} {}", maker.rooms[place.0].namespace, bridge.name);
         if !bridge.up {
             maker.note(&*home, "is down: raum's switches are up");
@@ -56,10 +57,36 @@ pub(super) fn add(maker: &mut Maker<'_>, net: &Net) -> Vec<Option<Gateway>> {
             switch.gateway = maker.names.get(room).cloned().map(At::nowhere);
             switch.subnets = nets.iter().map(|net| At::nowhere(net.trunc())).collect();
         }
+        let is_gateway = |place: &Place| gateway.as_ref().is_some_and(|(room, _)| *room == place.0);
+        let mut others = isolated.iter().filter(|(member, _)| !is_gateway(member)).map(|(_, isolated)| *isolated);
+        // what is isolated reaches the gateway, and the gateway everybody
+        if gateway.is_some() && others.clone().count() > 0 && others.all(|isolated| isolated) {
+            let own = isolated.iter().any(|(member, isolated)| is_gateway(member) && *isolated);
+            if own {
+                maker.note(&*home, "the port of the gateway is isolated, too: in a lab it is not");
+            }
+            switch.isolated = Some(At::nowhere(true));
+        } else {
+            for (member, _) in isolated.iter().filter(|(_, isolated)| *isolated) {
+                let place = format!("{home} {}", maker.names.get(&member.0).map_or("", |name| name.as_str()));
+                maker.note(
+                    place,
+                    "its port is isolated: a lab isolates all members of a switch with a gateway, or none",
+                );
+            }
+        }
         gateways.push(gateway.map(|(room, nets)| Gateway { room, addresses: nets.iter().map(IpNet::addr).collect() }));
         maker.lab.switches.push(switch);
     }
     gateways
+}
+
+/// Each member of a switch, and whether its port is isolated.
+fn isolated(maker: &Maker<'_>, net: &Net, switch: usize) -> Vec<(Place, bool)> {
+    let is_isolated = |port: Place| {
+        maker.interface(port).and_then(|interface| interface.port.as_ref()).is_some_and(|port| port.isolated)
+    };
+    net.members(switch).map(|(member, port)| (member, is_isolated(port))).collect()
 }
 
 /// The MTU that the bridge and all that is on it have, if it is not the usual one.

@@ -72,10 +72,6 @@ impl Net {
                 let number = self.switches.len();
                 for port in &ports {
                     self.ports.insert((room, port.index), number);
-                    if port.port.as_ref().is_some_and(|port| port.isolated) {
-                        let place = format!("{} {}", maker.rooms[room].namespace, port.name);
-                        maker.note(place, "is isolated from the other ports: here it is not");
-                    }
                     if port.kind != "veth" {
                         let kind = if port.kind.is_empty() { "hardware" } else { &port.kind };
                         let text = format!("is {kind} on the bridge {}: a lab has wires of its own only", bridge.name);

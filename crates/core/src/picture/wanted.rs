@@ -8,7 +8,7 @@ use super::{Picture, Which, of_scene};
 use crate::design::Design;
 use crate::name::{IfName, LabName, NsId};
 use crate::state::{LinkKind, Namespace, RouteKind, Sysctl};
-use crate::view::{Forwards, Interface, MAIN, Other, Owner, Room, RouteEntry, Scene};
+use crate::view::{Forwards, Interface, MAIN, Other, Owner, Port, Room, RouteEntry, Scene};
 
 /// The picture of a lab as its file says it.
 #[must_use]
@@ -75,7 +75,11 @@ fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(
         addresses,
         peer,
         lower: None,
-        port: None,
+        port: link.master.is_some().then(|| Port {
+            state: "forwarding".to_owned(),
+            hairpin: false,
+            isolated: link.isolated,
+        }),
         counters: None,
     }
 }

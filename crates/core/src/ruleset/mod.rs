@@ -20,7 +20,7 @@ pub use eval::{End, Fate, Nat, Place};
 pub use expr::{Comparison, Expr, Register, Verdict};
 pub use packet::Packet;
 pub use set::{Data, Element, RawElement, Set};
-pub use translate::{comment, translations};
+pub use translate::{chains, comment, translations};
 
 use std::fmt;
 

@@ -11,7 +11,7 @@ use super::words::{self, Phrase, phrases};
 use super::xt::{self, Condition};
 use super::{Chain, Family, Rule, Ruleset, Table};
 use crate::name::LabName;
-use crate::view::{Action, Ports, Translation};
+use crate::view::{Action, Ports, RuleChain, Translation};
 
 impl Table {
     /// The lab whose own table this is, by its name and mark.
@@ -112,6 +112,32 @@ fn joined(before: &[String], own: Vec<String>) -> Vec<String> {
     let new = |one: &String| !before.contains(one);
     all.extend(own.into_iter().filter(new));
     all
+}
+
+/// Every chain whose rules do other than translate, in the kernel's order; those of labs' own tables left out, and those that
+/// let everything pass without a word.
+#[must_use]
+pub fn chains(ruleset: &Ruleset) -> Vec<RuleChain> {
+    let mut found = Vec::new();
+    for table in ruleset.tables.iter().filter(|table| table.lab().is_none()) {
+        for chain in &table.chains {
+            let of_nat = chain.base.as_ref().is_some_and(|base| base.kind == "nat");
+            let drops = chain.base.as_ref().is_some_and(|base| base.drops);
+            let translates = |rule: &Rule| action(rule, table).is_some_and(|action| action != Action::Spare);
+            let rules: Vec<&Rule> = chain.rules.iter().filter(|rule| !translates(rule)).collect();
+            if of_nat || (rules.is_empty() && !drops) {
+                continue;
+            }
+            found.push(RuleChain {
+                table: table.title(),
+                chain: chain.name.clone(),
+                hook: chain.base.as_ref().map(|base| base.hook.to_string()),
+                drops,
+                rules: rules.into_iter().map(|rule| rule.brief(table)).collect(),
+            });
+        }
+    }
+    found
 }
 
 /// The conditions of a rule in plain words.

@@ -14,7 +14,7 @@ mod scene;
 mod select;
 
 pub use event::{Change, Event, What, differences};
-pub use nat::{Action, Ports, Translation};
+pub use nat::{Action, Ports, RuleChain, Translation};
 pub use rate::{Flow, Rates, Sample, end, per_second};
 pub use rule::PolicyRule;
 pub use scene::{Forwards, Listener, Missing, Owner, Parts, Process, Room, Scene};

@@ -49,6 +49,21 @@ pub enum Action {
     Unreadable(String),
 }
 
+/// A chain of nf_tables whose rules do other than translate: they filter, mark, count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleChain {
+    /// Family and name of the table: `ip filter`.
+    pub table: String,
+    /// Its name.
+    pub chain: String,
+    /// Where the kernel calls it, as nft says it; None for one that is only jumped to.
+    pub hook: Option<String>,
+    /// What no rule decides on is dropped.
+    pub drops: bool,
+    /// The rules, as nft writes them.
+    pub rules: Vec<String>,
+}
+
 /// One port or a range of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ports {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Forwarding, Interface, Neighbour, PolicyRule, RouteEntry, Translation};
+use super::{Forwarding, Interface, Neighbour, PolicyRule, RouteEntry, RuleChain, Translation};
 use crate::lab::Proto;
 use crate::name::LabName;
 use crate::nft::Table;
@@ -63,6 +63,9 @@ pub struct Room {
     /// NAT and port forwards, whoever made them, those of labs left out.
     #[serde(default)]
     pub nat: Vec<Translation>,
+    /// Chains with other rules, whoever made them, those of labs left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<RuleChain>,
     /// Who listens.
     #[serde(default)]
     pub listeners: Vec<Listener>,
@@ -90,6 +93,7 @@ impl Room {
             neighbours: Vec::new(),
             tables: Vec::new(),
             nat: Vec::new(),
+            chains: Vec::new(),
             listeners: Vec::new(),
             missing: Vec::new(),
         }

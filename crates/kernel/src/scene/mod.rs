@@ -24,8 +24,8 @@ use raum_core::host::{ObserveError, OpError};
 use raum_core::lab::mark;
 use raum_core::name::LabName;
 use raum_core::nft::Table;
-use raum_core::ruleset::translations;
-use raum_core::view::{Listener, Missing, Owner, Parts, Room, Scene, Translation};
+use raum_core::ruleset::{chains, translations};
+use raum_core::view::{Listener, Missing, Owner, Parts, Room, RuleChain, Scene, Translation};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
@@ -385,7 +385,7 @@ impl Eye<'_> {
         }
         if parts.nat {
             match rules() {
-                Ok((tables, nat)) => (room.tables, room.nat) = (tables, nat),
+                Ok(Rules { tables, nat, chains }) => (room.tables, room.nat, room.chains) = (tables, nat, chains),
                 Err(error) => tell("NAT rules", &error),
             }
         }
@@ -408,8 +408,16 @@ impl Eye<'_> {
     }
 }
 
+/// What there is of nf_tables.
+#[derive(Default)]
+struct Rules {
+    tables: Vec<Table>,
+    nat: Vec<Translation>,
+    chains: Vec<RuleChain>,
+}
+
 /// The labs' own tables, and what others translate. A kernel without nf_tables has no rules.
-fn rules() -> Result<(Vec<Table>, Vec<Translation>), OpError> {
+fn rules() -> Result<Rules, OpError> {
     let mut socket = match Socket::open(Protocol::Netfilter) {
         Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => return Ok(Default::default()),
         socket => socket?,
@@ -417,7 +425,7 @@ fn rules() -> Result<(Vec<Table>, Vec<Translation>), OpError> {
     let all = ruleset::read(&mut socket)?;
     let of_labs = all.tables.iter().any(|table| table.lab().is_some());
     let tables = if of_labs { nft::observe_all(&mut socket)? } else { Vec::new() };
-    Ok((tables, translations(&all)))
+    Ok(Rules { tables, nat: translations(&all), chains: chains(&all) })
 }
 
 /// How many of the readers here take a message for one of theirs.
