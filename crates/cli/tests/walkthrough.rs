@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -95,6 +96,36 @@ fn every_block_of_the_commands_works_and_nothing_is_left() {
 #[test]
 fn every_block_of_the_page_about_seeing_works_and_nothing_is_left() {
     sandbox::run(|| work_through("seeing.md", 8));
+}
+
+/// Every command that there is, with its subcommands, as the completions know them: `up`, `ns add`.
+fn commands() -> BTreeSet<String> {
+    let output = Command::new(RAUM).args(["completions", "bash"]).output().expect("raum");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let states = text.lines().filter_map(|line| line.trim().strip_prefix("raum__subcmd__")?.strip_suffix(')'));
+    // with a comma it is a word that leads from one command to the next
+    let states = states.filter(|state| !state.contains(','));
+    let all: BTreeSet<String> = states.map(|state| state.replace("__subcmd__", " ")).collect();
+    let is_help = |name: &String| name.split(' ').any(|word| word == "help");
+    // who has subcommands does nothing alone
+    let is_whole = |name: &String| !all.iter().any(|other| other.starts_with(&format!("{name} ")));
+    all.iter().filter(|name| !is_help(name) && is_whole(name)).cloned().collect()
+}
+
+#[test]
+fn every_command_is_typed_on_a_page_that_is_run() {
+    let pages = ["walkthrough.md", "commands.md", "seeing.md"];
+    let run = pages.into_iter().flat_map(page).filter(|block| ["sh", "sh fails"].contains(&block.info.as_str()));
+    let text: String = run.map(|block| block.text).collect();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let all = commands();
+    assert!(all.len() > 40, "{all:?}");
+    let is_typed = |name: &String| {
+        let wanted: Vec<&str> = std::iter::once("raum").chain(name.split(' ')).collect();
+        words.windows(wanted.len()).any(|typed| typed == wanted)
+    };
+    let missing: Vec<_> = all.iter().filter(|name| !is_typed(name)).collect();
+    assert!(missing.is_empty(), "nobody runs {missing:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What was known of each namespace, and what a message of the kernel changes in it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub(super) struct Book {
     nsfs: u64,
     rooms: BTreeMap<i32, Known>,
     inodes: HashMap<u64, i32>,
+    /// Who has which name: a search through all rooms for each new one would take seconds where there are thousands.
+    called: HashMap<String, u64>,
     /// What has happened and was not handed out.
     pub events: Vec<Event>,
     pub missing: Vec<Missing>,
@@ -77,6 +79,7 @@ impl Book {
             nsfs: stat.st_dev,
             rooms: BTreeMap::new(),
             inodes: HashMap::new(),
+            called: HashMap::new(),
             events: Vec::new(),
             missing: Vec::new(),
         };
@@ -128,10 +131,9 @@ impl Book {
             return ("host".to_owned(), Owner::Host);
         }
         let (name, owner) = owner::of(found, &engine::Engines::default());
-        let taken: HashSet<&str> =
-            self.rooms.values().filter(|known| known.inode != inode).map(|known| known.name.as_str()).collect();
+        let is_taken = |name: &str| self.called.get(name).is_some_and(|owner| *owner != inode);
         let name = if name.is_empty() { format!("net:[{inode}]") } else { name };
-        (if taken.contains(name.as_str()) || name == "host" { format!("{name}#{inode}") } else { name }, owner)
+        (if is_taken(&name) || name == "host" { format!("{name}#{inode}") } else { name }, owner)
     }
 
     fn rename(&mut self, inode: u64, found: find::Found) {
@@ -149,6 +151,8 @@ impl Book {
         known.owner = known.lab.clone().map_or(owner, Owner::Lab);
         let what = What::Namespace { name: name.clone(), owner: known.owner.clone() };
         self.events.push(known.event(Change::Changed, what));
+        self.called.remove(&known.name);
+        self.called.insert(name.clone(), inode);
         known.name = name;
     }
 
@@ -193,6 +197,7 @@ impl Book {
                 self.events.extend(inside.into_iter().filter(|event| !of_loopback(&event.what)));
             }
             self.inodes.insert(inode, number);
+            self.called.insert(known.name.clone(), inode);
             self.rooms.insert(number, known);
         }
         Ok(())
@@ -264,6 +269,7 @@ impl Book {
     fn gone(&mut self, number: i32) {
         let Some(known) = self.rooms.remove(&number) else { return };
         self.inodes.remove(&known.inode);
+        self.called.remove(&known.name);
         let what = What::Namespace { name: known.name.clone(), owner: known.owner.clone() };
         self.events.push(known.event(Change::Removed, what));
     }
