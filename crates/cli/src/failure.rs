@@ -179,8 +179,14 @@ fn explain(error: &Error) -> String {
             &error.to_string(),
             Some("nothing was touched. `ulimit -n` tells the limit, `ulimit -n 1024` raises it"),
         ),
+        // the folder is root's alone: the way out is the same
         Error::File(error) if error.cause.kind() == std::io::ErrorKind::PermissionDenied => {
-            lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
+            match raum::permission::check() {
+                Err(missing) => explain(&missing),
+                Ok(()) => {
+                    lines(&error.to_string(), Some(&format!("/run must be writable: run it with sudo, or {OWN}")))
+                }
+            }
         }
         Error::File(error) if matches!(error.action, "read" | "understand") => lines(
             &error.to_string(),

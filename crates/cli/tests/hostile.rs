@@ -1,20 +1,25 @@
-//! Hostile neighbours: names that are paths or commands, names that are terminal escapes, a raum that somebody made set-user-ID.
+//! Hostile neighbours: names that are paths or commands, names that are terminal escapes, a raum that somebody made set-user-ID;
+//! and the neighbour without any rights.
 
+#[path = "../../kernel/tests/bare/mod.rs"]
+mod bare;
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use common::foreign::{FORWARD, IP, Part, Table, load};
 use common::{RAUM, assert_same, host_side};
 use raum_kernel::message::{NLM_F_CREATE, Requests};
 use raum_kernel::sandbox;
 use raum_kernel::socket::{Protocol, Socket};
 use rustix::fs::XattrFlags;
 use rustix::mount::{MountFlags, mount};
+use rustix::process::{Pid, Signal, kill_process};
 
 const LAB: &str = r#"
 lab: shop
@@ -23,6 +28,7 @@ switches:
 namespaces:
   web: { on: lan, publish: ["8080:80"] }
   db: { on: lan }
+expect: [web reaches db]
 "#;
 const FILE: &str = "/run/shop.yaml";
 
@@ -131,8 +137,8 @@ fn a_name_is_never_a_path_an_option_or_a_command() {
     });
 }
 
-/// rtnetlink: a dummy or bridge of any name and alias; numbers of include/uapi/linux/if_link.h.
-fn link(name: &[u8], alias: &[u8]) {
+/// rtnetlink: a bridge of any name and alias, up; numbers of include/uapi/linux/if_link.h.
+fn link(index: u32, name: &[u8], alias: &[u8]) {
     let attribute = |kind: u16, bytes: &[u8]| {
         let mut out = u16::try_from(bytes.len() + 4).expect("short").to_ne_bytes().to_vec();
         out.extend(kind.to_ne_bytes());
@@ -140,7 +146,8 @@ fn link(name: &[u8], alias: &[u8]) {
         out.resize(out.len().next_multiple_of(4), 0);
         out
     };
-    let mut body = vec![0; 16];
+    let up = 1_u32.to_ne_bytes();
+    let mut body = [[0; 4], index.to_ne_bytes(), up, up].concat();
     body.extend(attribute(3, &[name, b"\0"].concat()));
     body.extend(attribute(20, alias));
     body.extend(attribute(18, &attribute(1, b"bridge")));
@@ -149,14 +156,33 @@ fn link(name: &[u8], alias: &[u8]) {
     Socket::open(Protocol::Route).expect("a socket").run_one(&mut requests).expect("a link");
 }
 
+/// The index of an interface whose name is a colour.
+const RED: u32 = 7001;
+
+/// Names that a terminal would obey, of everything that has one: interfaces and their aliases, tables and chains, a namespace.
+fn hostile_names() {
+    // a colour, a title, C1, and one that deletes the line before
+    link(RED, b"\x1b[31mred", b"\x1b]0;title\x07");
+    link(RED + 1, "\u{9b}31m".as_bytes(), "\u{202e}txt.exe".as_bytes());
+    link(RED + 2, b"\x08\x08\x7f", b"\x1b[1A\x1b[2K");
+    let host = File::open("/proc/self/ns/net").expect("the host").into();
+    bare::address(&host, RED, [203, 0, 113, 1], 24);
+    bare::neighbour(&host, RED, [203, 0, 113, 9], [2, 0, 0, 0, 0, 9]);
+    bare::bound("/run/netns/\u{1b}[31mroom");
+    load(&Table {
+        family: IP,
+        name: "\u{1b}[31mtable",
+        chains: vec![("\u{1b}]0;chain\u{7}", Some((FORWARD, 10, true)))],
+        rules: vec![("\u{1b}]0;chain\u{7}", vec![Part::Iif("\u{1b}[31mred"), Part::Drop])],
+    });
+}
+
 #[test]
 fn escapes_in_foreign_names_are_shown_and_not_obeyed() {
     sandbox::run(|| {
+        sandbox::loopback_up().expect("lo");
         up();
-        // a colour, a title, C1, and one that deletes the line before
-        link(b"\x1b[31mred", b"\x1b]0;title\x07");
-        link("\u{9b}31m".as_bytes(), "\u{202e}txt.exe".as_bytes());
-        link(b"\x08\x08\x7f", b"\x1b[1A\x1b[2K");
+        hostile_names();
         // and processes, one in the lab's namespace that calls itself so, with such arguments
         let script = "printf '\\033[31mevil' >/proc/self/comm; read wait";
         let mut child = Command::new(RAUM);
@@ -166,20 +192,39 @@ fn escapes_in_foreign_names_are_shown_and_not_obeyed() {
         while !fs::read_to_string(&comm).expect("its name").contains("evil") {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
-        for args in SHOWING {
+        let parts = ["links", "addrs", "routes", "rules", "neigh", "fdb", "nat", "sockets", "ps"];
+        let parts = parts.iter().flat_map(|part| ["host", "shop-web"].map(|what| vec!["show", what, part]));
+        for args in SHOWING.iter().map(|line| line.split(' ').collect()).chain(parts) {
             for json in [&[][..], &["--json"][..]] {
-                let args = [args, json].concat();
+                let args = [&args, json].concat();
                 let output = raum(&args);
                 let told = said(&output);
                 assert_eq!(obeyed(&told), None, "raum {args:?}: {told:?}");
                 assert!(!told.contains("panicked"), "raum {args:?}: {told}");
+                assert!(!told.contains("unexpected argument"), "raum {args:?}: {told}");
                 if !json.is_empty() && output.status.success() {
-                    serde_json::from_slice::<serde_json::Value>(&output.stdout).expect("JSON");
+                    let values = serde_json::Deserializer::from_slice(&output.stdout);
+                    assert!(
+                        values.into_iter::<serde_json::Value>().all(|value| value.is_ok()),
+                        "raum {args:?}: {told}"
+                    );
                 }
             }
         }
-        let host = said(&raum(&["show", "host"]));
-        assert!(host.contains("[31mred"), "{host}");
+        for args in [&["watch"][..], &["watch", "--json"], &["show", "--watch=0.05", "--all"]] {
+            let told = while_watched(args);
+            assert_eq!(obeyed(&told), None, "raum {args:?}: {told:?}");
+        }
+        // they have really been there
+        for (args, name) in [
+            (&["show", "host"][..], "[31mred"),
+            (&["show"], "[31mroom"),
+            (&["show", "shop-web", "ps"], "[31mevil"),
+            (&["trace", "shop-web", "203.0.113.9"], "[31mtable"),
+        ] {
+            let told = said(&raum(args));
+            assert!(told.contains(name), "raum {args:?}: {told}");
+        }
         drop(child.stdin.take());
         child.wait().expect("its end");
         let told = said(&raum(&["down", "shop"]));
@@ -187,16 +232,154 @@ fn escapes_in_foreign_names_are_shown_and_not_obeyed() {
     });
 }
 
-const SHOWING: &[&[&str]] = &[
-    &["ls"],
-    &["show"],
-    &["show", "host"],
-    &["show", "shop"],
-    &["show", "shop-web"],
-    &["status"],
-    &["plan", FILE],
-    &["check", FILE],
+/// What is said while an interface with such a name comes and goes, until that is said.
+fn while_watched(args: &[&str]) -> String {
+    let path = "/run/watched.test";
+    let file = File::create(path).expect("a file");
+    let mut child = Command::new(RAUM);
+    let mut child = child.args(args).stdin(Stdio::null()).stdout(file).spawn().expect("raum");
+    let told = || fs::read_to_string(path).expect("text");
+    let host = File::open("/proc/self/ns/net").expect("the host").into();
+    for _ in 0..3000 {
+        if told().contains("[31mlate") {
+            break;
+        }
+        link(RED + 3, b"\x1b[31mlate", b"\x07");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        bare::tell(&host, |requests| {
+            let header = [[0; 4], (RED + 3).to_ne_bytes(), [0; 4], [0; 4]].concat();
+            // RTM_DELLINK
+            requests.request(17, 0, &header);
+        });
+    }
+    let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
+    kill_process(pid, Signal::INT).expect("a signal");
+    child.wait().expect("raum");
+    assert!(told().contains("[31mlate"), "raum {args:?}: {}", told());
+    told()
+}
+
+/// What shows, or says in passing, what others have called something; beside all parts of `show`.
+const SHOWING: &[&str] = &[
+    "ls",
+    "ns list",
+    "status",
+    "plan /run/shop.yaml",
+    "up /run/shop.yaml",
+    "check /run/shop.yaml",
+    "doctor",
+    "show",
+    "show --all",
+    "show host",
+    "show shop",
+    "show shop-web",
+    "show nobody",
+    "graph",
+    "graph shop",
+    "graph /run/shop.yaml",
+    "graph --all",
+    "graph --all --format svg",
+    "graph --all --format mermaid",
+    "graph --all --format dot",
+    "import --all",
+    "export shop",
+    "top --json -n 1 -d 0.1",
+    "capture host --duration 0.2",
+    "capture host:nothing",
+    "capture shop-web --duration 0.2",
+    "ping -c1 -W 500 shop-web db",
+    "ping -c1 -W 100 shop-web 203.0.113.9",
+    "ping --all shop -W 500",
+    "trace shop-web db",
+    "trace shop-web 203.0.113.9",
+    "trace host 203.0.113.9",
+    "test shop",
+    "test shop --tap",
 ];
+
+/// Whom nothing belongs to, and who may do nothing.
+const NOBODY: u32 = 65534;
+
+/// A copy of raum that everybody may run, and that may be set-user-ID (the sandbox's /run is mounted without).
+fn copy_for_everybody() -> &'static Path {
+    fs::create_dir("/run/suid.test").expect("a folder");
+    mount("suid", "/run/suid.test", "tmpfs", MountFlags::empty(), Some(c"mode=0755")).expect("a disk");
+    let program = Path::new("/run/suid.test/raum");
+    fs::write(program, fs::read(RAUM).expect("raum")).expect("a copy");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("a mode");
+    program
+}
+
+fn remove_copy() {
+    rustix::mount::unmount("/run/suid.test", rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+    fs::remove_dir("/run/suid.test").expect("removed");
+}
+
+#[test]
+fn without_rights_there_is_the_one_message_and_nothing_happens() {
+    sandbox::run(|| {
+        up();
+        let before = host_side();
+        let program = copy_for_everybody();
+        let run = |line: &str| {
+            let mut command = Command::new(program);
+            command.args(line.split(' ')).uid(NOBODY).gid(NOBODY).stdin(Stdio::null());
+            command.output()
+        };
+        // in a user namespace with one user there is no other
+        if let Err(error) = run("schema") {
+            return println!("no other user here: {error}");
+        }
+        for line in [
+            "up /run/shop.yaml",
+            "plan /run/shop.yaml",
+            "down shop",
+            "down /run/shop.yaml",
+            "down --all",
+            "status",
+            "status shop",
+            "ls",
+            "graph shop",
+            "import shop-web",
+            "import --all",
+            "exec shop-web true",
+            "exec web true",
+            "shell shop-web",
+            "ping shop-web db",
+            "ping --all shop",
+            "ns add late",
+            "ns add --dry-run late",
+            "ns del --lab shop db",
+            "link down --lab shop web",
+            "export shop",
+            "trace shop-web db",
+            "test shop",
+            "test /run/shop.yaml",
+            "capture shop-web",
+            "capture web tcp",
+        ] {
+            let output = run(line).expect("raum");
+            let told = said(&output);
+            assert_eq!(output.status.code(), Some(1), "raum {line}: {told}");
+            let wanted = "error: not permitted: raum makes and looks into namespaces, which needs CAP_NET_ADMIN and \
+                          CAP_SYS_ADMIN\nhelp: run it with sudo, or in namespaces of your own: unshare --user";
+            assert!(told.starts_with(wanted), "raum {line}: {told}");
+            assert_eq!(told.lines().count(), 2, "raum {line}: {told}");
+        }
+        // what needs no rights, or shows what can be seen without
+        for line in
+            ["check /run/shop.yaml", "graph", "graph /run/shop.yaml", "graph --all", "show", "show host", "schema"]
+        {
+            let output = run(line).expect("raum");
+            assert!(output.status.success(), "raum {line}: {}", said(&output));
+        }
+        assert!(
+            said(&run("doctor").expect("raum")).contains("this process has not got CAP_NET_ADMIN and CAP_SYS_ADMIN")
+        );
+        remove_copy();
+        assert_same(&before, &host_side(), "at the end");
+    });
+}
 
 /// `security.capability`, version 2 (include/uapi/linux/capability.h): `CAP_NET_ADMIN` and `CAP_SYS_ADMIN` permitted, and
 /// effective at once.
@@ -206,23 +389,16 @@ fn capabilities() -> Vec<u8> {
 
 #[test]
 fn set_user_id_or_with_file_capabilities_it_refuses_to_run() {
-    /// nobody
-    const ORDINARY: u32 = 65534;
     sandbox::run(|| {
         let before = host_side();
-        // not the sandbox's /run: set-user-ID is off there
-        fs::create_dir("/run/suid.test").expect("a folder");
-        mount("suid", "/run/suid.test", "tmpfs", MountFlags::empty(), Some(c"mode=0755")).expect("a disk");
-        let program = Path::new("/run/suid.test/raum");
-        fs::write(program, fs::read(RAUM).expect("raum")).expect("a copy");
+        let program = copy_for_everybody();
         fs::write(FILE, LAB).expect("a lab file");
         let run = |args: &[&str]| {
             let mut command = Command::new(program);
-            command.args(args).uid(ORDINARY).gid(ORDINARY).stdin(Stdio::null());
+            command.args(args).uid(NOBODY).gid(NOBODY).stdin(Stdio::null());
             command.output()
         };
         let mode = |mode| fs::set_permissions(program, fs::Permissions::from_mode(mode)).expect("a mode");
-        mode(0o755);
         match run(&["ls"]) {
             // as an ordinary program it says what is missing
             Ok(output) => assert!(said(&output).contains("not permitted"), "{}", said(&output)),
@@ -251,8 +427,7 @@ fn set_user_id_or_with_file_capabilities_it_refuses_to_run() {
         // root himself gains nothing by it, and is not kept from working
         let mut command = Command::new(program);
         assert!(command.arg("ls").status().expect("raum").success());
-        rustix::mount::unmount("/run/suid.test", rustix::mount::UnmountFlags::DETACH).expect("unmounted");
-        fs::remove_dir("/run/suid.test").expect("removed");
+        remove_copy();
         assert_same(&before, &host_side(), "at the end");
     });
 }

@@ -5,6 +5,7 @@ use raum_core::name::LabName;
 use raum_core::view::{Owner, Parts, Room};
 
 use crate::error::Error;
+use crate::permission;
 
 /// What is to be known of a namespace to import it.
 const KNOWN: Parts = Parts { addresses: true, routes: true, nat: true, processes: true, ..Parts::LINKS };
@@ -12,8 +13,9 @@ const KNOWN: Parts = Parts { addresses: true, routes: true, nat: true, processes
 /// Imports the namespaces of these names; without any, all that are no lab's.
 ///
 /// # Errors
-/// [`Error::NoNamespace`] for a name that nobody has; [`Error::Observe`].
+/// [`Error::Permission`]; [`Error::NoNamespace`] for a name that nobody has; [`Error::Observe`].
 pub fn of_host(lab: &LabName, names: &[String]) -> Result<Import, Error> {
+    permission::check()?;
     let scene = raum_kernel::scene::look(KNOWN, |_| true)?;
     let has = |name: &str| scene.namespaces.iter().any(|room| room.namespace == name && room.owner != Owner::Host);
     if let Some(unknown) = names.iter().find(|name| !has(name)) {

@@ -137,6 +137,9 @@ fn understand(place: &Place, asked: &Asked) -> Result<(Vec<Point>, String), Fail
 }
 
 fn failed(error: &CaptureError) -> Failure {
+    if let (CaptureError::Observe(_), Err(missing)) = (error, raum::permission::check()) {
+        return missing.into();
+    }
     match error {
         CaptureError::Resolve(error) => explain(error),
         CaptureError::Refused { cause, .. } if matches!(cause.code, "EPERM" | "EACCES") => {

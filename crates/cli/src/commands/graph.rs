@@ -43,6 +43,8 @@ pub fn run(what: Option<&str>, all: bool, how: How<'_>, look: Look) -> Result<Ex
         Some(what) => one(what)?,
     };
     if picture.things.is_empty() && what.is_none() {
+        // who may not look has seen no labs for that reason
+        raum::permission::check()?;
         answer("no lab is up on this host; `raum graph --all` draws the host, `raum graph FILE` a lab file\n");
         return Ok(Exit::Done);
     }

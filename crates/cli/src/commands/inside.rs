@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use raum::exec::{Exec, ExecError, become_command, shell_command};
+use raum::permission;
 use raum::place::Place;
 use raum::resolve::{ResolveError, Resolved, resolve};
 
@@ -29,8 +30,12 @@ pub fn find(place: &Place, text: &str) -> Result<Resolved, Failure> {
     resolve(place, text).map_err(|error| explain(&error))
 }
 
-/// A name that leads nowhere, and what would lead somewhere.
+/// A name that leads nowhere, and what would lead somewhere. Who may not look into raum's files and into namespaces is told that,
+/// not that there is no such name.
 pub fn explain(error: &ResolveError) -> Failure {
+    if let (ResolveError::Unknown(_) | ResolveError::Observe { .. }, Err(missing)) = (error, permission::check()) {
+        return missing.into();
+    }
     let help = match error {
         ResolveError::Unknown(_) => Some("`raum show` lists what is there"),
         ResolveError::Ambiguous { .. } => Some("write the whole name of the namespace"),
@@ -40,5 +45,8 @@ pub fn explain(error: &ResolveError) -> Failure {
 }
 
 fn failed(error: &ExecError) -> Failure {
+    if let (ExecError::Permission(_), Err(missing)) = (error, permission::check()) {
+        return missing.into();
+    }
     Failure::Plain { message: error.to_string(), help: None, exit: Exit::Command(error.exit_code()) }
 }
