@@ -62,13 +62,15 @@ pub struct RecordedNode {
 }
 
 impl RecordedNode {
-    /// The node's own address of a family, or of any: one on a network that the other node is on too, else the first one.
+    /// The node's own address of a family, or of any: one on a network that the other node is on too, else the first one of a
+    /// family that the other has, else the first one.
     #[must_use]
     pub fn address(&self, v6: Option<bool>, from: Option<&Self>) -> Option<IpAddr> {
         let wanted = || self.addresses.iter().filter(|net| v6.is_none_or(|v6| net.addr().is_ipv6() == v6));
         let theirs = || from.into_iter().flat_map(|from| &from.addresses).map(IpNet::addr);
         let mut near = wanted().filter(|net| theirs().any(|ip| net.contains(&ip)));
-        near.next().or_else(|| wanted().next()).map(IpNet::addr)
+        let mut both = wanted().filter(|net| theirs().any(|ip| net.addr().is_ipv6() == ip.is_ipv6()));
+        near.next().or_else(|| both.next()).or_else(|| wanted().next()).map(IpNet::addr)
     }
 }
 

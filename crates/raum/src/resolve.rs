@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use raum_core::host::ObserveError;
 use raum_core::name::{DEFAULT_LAB, LabName, NodeName, NsId, NsName};
+use raum_core::view::Interface;
 
 use crate::place::Place;
 use crate::record::{HOSTS, Record, RecordedNode};
@@ -103,7 +104,8 @@ pub fn resolve(place: &Place, text: &str) -> Result<Resolved, ResolveError> {
 }
 
 /// The address that is meant by a text: an address, or a node's own one: of `from`'s lab, else of any namespace that
-/// [`resolve`] finds. Of several, one on a network that `from` is on too, then IPv4 before IPv6, unless a family is asked for.
+/// [`resolve`] finds. Of several, one on a network that `from` is on too, else one of a family that `from` has, then IPv4 before
+/// IPv6, unless a family is asked for.
 ///
 /// # Errors
 /// [`ResolveError`]
@@ -112,20 +114,46 @@ pub fn address(place: &Place, from: &Resolved, text: &str, v6: Option<bool>) -> 
     if let Ok(address) = text.parse::<IpAddr>() {
         return if v6.is_none_or(|v6| v6 == address.is_ipv6()) { Ok(address) } else { Err(none()) };
     }
-    let own = recorded(place, from.lab.as_ref(), from.node.as_ref());
-    if let Some(found) = recorded(place, from.lab.as_ref(), NodeName::new(text).ok().as_ref()) {
-        return found.address(v6, own.as_ref()).ok_or_else(none);
+    let look = |ns: &NsId| raum_kernel::view::view(ns).map(|view| of_interfaces(ns, &view.interfaces));
+    let theirs = recorded(place, from.lab.as_ref(), from.node.as_ref()).or_else(|| look(&from.ns).ok());
+    let found = recorded(place, from.lab.as_ref(), NodeName::new(text).ok().as_ref());
+    let found = match found {
+        Some(found) => found,
+        None => {
+            let to = resolve(place, text)?;
+            let observe = |error| ResolveError::Observe { text: text.to_owned(), error };
+            match recorded(place, to.lab.as_ref(), to.node.as_ref()) {
+                Some(found) => found,
+                None => look(&to.ns).map_err(observe)?,
+            }
+        }
+    };
+    found.address(v6, theirs.as_ref()).ok_or_else(none)
+}
+
+/// What no record tells: a namespace's addresses as they are, IPv4 first.
+pub(crate) fn of_interfaces(ns: &NsId, interfaces: &[Interface]) -> RecordedNode {
+    let all = interfaces.iter().flat_map(|interface| &interface.addresses).copied();
+    let mut addresses: Vec<IpNet> = all.filter(|net| !net.addr().is_loopback() && !is_link_local(net.addr())).collect();
+    addresses.sort_by_key(|net| net.addr().is_ipv6());
+    RecordedNode { ns: ns.clone(), addresses }
+}
+
+/// The namespace of a name that leads to a node or namespace, as a scene calls it; None for an address.
+pub(crate) fn named(place: &Place, from: &Resolved, text: &str) -> Option<String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return None;
     }
-    let to = resolve(place, text)?;
-    if let Some(found) = recorded(place, to.lab.as_ref(), to.node.as_ref()) {
-        return found.address(v6, own.as_ref()).ok_or_else(none);
+    let found = recorded(place, from.lab.as_ref(), NodeName::new(text).ok().as_ref()).map(|node| node.ns);
+    found.or_else(|| resolve(place, text).ok().map(|to| to.ns)).map(|ns| in_scene(&ns))
+}
+
+/// What a scene calls a namespace.
+pub(crate) fn in_scene(ns: &NsId) -> String {
+    match ns {
+        NsId::Host => "host".to_owned(),
+        NsId::Named(name) => name.to_string(),
     }
-    let view =
-        raum_kernel::view::view(&to.ns).map_err(|error| ResolveError::Observe { text: text.to_owned(), error })?;
-    let all = view.interfaces.iter().flat_map(|interface| &interface.addresses).map(IpNet::addr);
-    let mut own: Vec<IpAddr> = all.filter(|ip| !ip.is_loopback() && !is_link_local(*ip)).collect();
-    own.sort_by_key(IpAddr::is_ipv6);
-    own.into_iter().find(|ip| v6.is_none_or(|v6| v6 == ip.is_ipv6())).ok_or_else(none)
 }
 
 fn recorded(place: &Place, lab: Option<&LabName>, node: Option<&NodeName>) -> Option<RecordedNode> {

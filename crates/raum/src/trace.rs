@@ -4,21 +4,20 @@
 //! together.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::name::{NodeName, NsId};
 use raum_core::trace::{Cause, Code, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
-use raum_core::view::{Parts, Room};
+use raum_core::view::Parts;
 use raum_kernel::scene;
 use raum_kernel::trace::{Kernel, Sender, probe};
 use serde::Serialize;
 
 use crate::place::Place;
 use crate::record::Record;
-use crate::resolve::{ResolveError, Resolved, address, resolve};
+use crate::resolve::{ResolveError, Resolved, address, in_scene, named, of_interfaces, resolve};
 
 /// How long an answer is waited for. Everything is on this machine, or near it.
 const WAIT: Duration = Duration::from_secs(1);
@@ -96,16 +95,20 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let known = |name: &str| scene.namespaces.iter().find(|room| room.namespace == name);
     let namespace = match &found {
         None => known(from).ok_or_else(|| ResolveError::Unknown(from.to_owned()))?.namespace.clone(),
-        Some(found) => match &found.ns {
-            NsId::Host => "host".to_owned(),
-            NsId::Named(name) => name.to_string(),
-        },
+        Some(found) => in_scene(&found.ns),
     };
+    // of somebody else's namespace only the scene knows the addresses
+    let theirs = found.is_none().then(|| known(&namespace).map(|room| of_interfaces(&NsId::Host, &room.interfaces)));
     let at = found.unwrap_or(Resolved { ns: NsId::Host, lab: None, node: None });
+    let v6 = v6.or_else(|| theirs.flatten().and_then(|theirs| only(&theirs.addresses)));
+    let mut meant = named(place, &at, &target.to);
     flow.destination = match address(place, &at, &target.to, v6) {
         Err(ResolveError::Unknown(text)) => {
             let room = known(&text).ok_or(ResolveError::Unknown(text))?;
-            own(room, v6).ok_or_else(|| ResolveError::NoAddress { text: target.to.clone(), v6 })?
+            meant = Some(room.namespace.clone());
+            let theirs = known(&namespace).map(|room| of_interfaces(&NsId::Host, &room.interfaces));
+            let own = of_interfaces(&NsId::Host, &room.interfaces).address(v6, theirs.as_ref());
+            own.ok_or_else(|| ResolveError::NoAddress { text: target.to.clone(), v6 })?
         }
         found => found?.to_canonical(),
     };
@@ -114,19 +117,16 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let fd = kernel.open(&namespace).map_err(send)?;
     let sender = Sender::open(std::os::fd::AsFd::as_fd(&*fd), flow.proto, flow.v6()).map_err(send)?;
     flow.source_port = Some(sender.port);
-    let mut found = trace(&mut kernel, &namespace, flow);
+    let mut found = trace(&mut kernel, &namespace, flow, meant.as_deref());
     let (probe, notes) = probe(&mut kernel, &found, &sender, WAIT);
     judge(&mut kernel, &mut found, &probe);
     Ok(report(found, probe, notes))
 }
 
-/// An address of a namespace, IPv4 before IPv6.
-fn own(room: &Room, v6: Option<bool>) -> Option<IpAddr> {
-    let all = room.interfaces.iter().flat_map(|interface| &interface.addresses).map(IpNet::addr);
-    let link_local = |ip: &IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    let mut own: Vec<IpAddr> = all.filter(|ip| !ip.is_loopback() && !link_local(ip)).collect();
-    own.sort_by_key(IpAddr::is_ipv6);
-    own.into_iter().find(|ip| v6.is_none_or(|v6| v6 == ip.is_ipv6()))
+/// The family of all addresses, if it is one.
+fn only(addresses: &[IpNet]) -> Option<bool> {
+    let first = addresses.first()?.addr().is_ipv6();
+    addresses.iter().all(|net| net.addr().is_ipv6() == first).then_some(first)
 }
 
 /// A node that a lab's record knows, and whose namespace is not there.

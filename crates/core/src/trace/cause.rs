@@ -99,13 +99,22 @@ pub struct Cause {
     pub mend: Option<String>,
     /// It befalls the answer.
     pub answer: bool,
+    /// Somebody else may get the packet than who is meant: that it is answered says nothing against it.
+    #[serde(skip)]
+    pub astray: bool,
 }
 
 impl Cause {
     /// A cause on the way there.
     #[must_use]
     pub fn new(code: Code, namespace: &str, what: impl Into<String>, mend: Option<String>) -> Self {
-        Self { code, namespace: namespace.to_owned(), what: what.into(), mend, answer: false }
+        Self { code, namespace: namespace.to_owned(), what: what.into(), mend, answer: false, astray: false }
+    }
+
+    /// Somebody else may get the packet.
+    #[must_use]
+    pub(super) fn astray(self) -> Self {
+        Self { astray: true, ..self }
     }
 }
 

@@ -81,23 +81,29 @@ impl fmt::Display for Counter {
 pub fn judge(facts: &mut dyn Facts, trace: &mut Trace, probe: &Probe) {
     let arrived = matches!(probe.reply, Reply::Answered | Reply::Closed);
     match (&trace.cause, arrived) {
-        // small packets pass, and a refusal comes back, all the same
+        // small packets pass all the same, and somebody else may answer
+        (Some(cause), true) if cause.code == Code::MtuBlackHole || cause.astray => {}
         (Some(cause), true)
-            if matches!(cause.code, Code::MtuBlackHole | Code::NobodyListens | Code::ListensElsewhere) => {}
-        (Some(cause), true) if matches!(cause.code, Code::NatForeign | Code::DnatDead | Code::DuplicateAddress) => {}
-        (Some(_), true) => trace.cause = None,
-        (Some(_), false) => {}
-        (None, true) => {
-            if probe.reply == Reply::Closed {
-                let at = trace.arrives.clone().unwrap_or_else(|| trace.flow.destination.to_string());
-                let what =
-                    format!("nobody at {at} listens on {} port {}", trace.flow.proto, trace.flow.port.unwrap_or(0));
-                let mend = Some("start the program that should listen there".to_owned());
-                trace.cause = Some(Cause::new(Code::NobodyListens, &at, what, mend));
-            }
+            if probe.reply == Reply::Closed && matches!(cause.code, Code::NobodyListens | Code::ListensElsewhere) => {}
+        (Some(_), true) => {
+            trace.cause = None;
+            refused(trace, probe);
         }
+        (Some(_), false) => {}
+        (None, true) => refused(trace, probe),
         (None, false) => trace.cause = lost(facts, trace, probe),
     }
+}
+
+/// Somebody is there, and nobody listens.
+fn refused(trace: &mut Trace, probe: &Probe) {
+    if probe.reply != Reply::Closed {
+        return;
+    }
+    let at = trace.arrives.clone().unwrap_or_else(|| trace.flow.destination.to_string());
+    let what = format!("nobody at {at} listens on {} port {}", trace.flow.proto, trace.flow.port.unwrap_or(0));
+    let mend = Some("start the program that should listen there".to_owned());
+    trace.cause = Some(Cause::new(Code::NobodyListens, &at, what, mend));
 }
 
 /// Nothing was expected to be wrong, and nothing came back.

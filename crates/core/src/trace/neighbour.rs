@@ -42,7 +42,7 @@ pub(super) fn next<'s>(
             wire.reached.iter().find(|reached| owns(reached) && Some(&reached.room.namespace.as_str()) == list.last());
         let mend = last
             .map(|last| ip(last.room, &format!("address del {hop}/{} dev {}", length(last, hop), last.interface.name)));
-        return Err(Cause::new(Code::DuplicateAddress, &room.namespace, what, mend));
+        return Err(Cause::new(Code::DuplicateAddress, &room.namespace, what, mend).astray());
     }
     let at = wire.reached.iter().position(|reached| owns(reached) && reached.obstacle.is_none());
     if let Some(entry) = entry.filter(|entry| entry.state == "permanent")

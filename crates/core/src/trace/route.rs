@@ -126,7 +126,9 @@ fn not_passed_on(facts: &mut dyn Facts, scene: &Scene, room: &Room, flow: Flow, 
         });
         return Cause::new(Code::DuplicateAddress, here, what, mend);
     }
-    if let Some(cause) = forwarding(facts, room, flow.v6(), input) {
+    // what is for this namespace is not passed on
+    let stays = has(room, flow.destination);
+    if let Some(cause) = (!stays).then(|| forwarding(facts, room, flow.v6(), input)).flatten() {
         return cause;
     }
     if let Some(cause) = reverse_path(facts, room, flow, input, error) {

@@ -116,7 +116,7 @@ fn flow(to: &str, proto: Proto, port: Option<u16>) -> Flow {
 
 /// The cause of an echo request from web to db, in both families.
 fn causes(facts: &mut Described) -> Vec<Option<Code>> {
-    let ask = |to: &&str| trace(facts, "web", flow(to, Proto::Icmp, None)).cause.map(|cause| cause.code);
+    let ask = |to: &&str| trace(facts, "web", flow(to, Proto::Icmp, None), None).cause.map(|cause| cause.code);
     ["10.0.0.3", "fd00::3"].iter().map(ask).collect()
 }
 
@@ -134,7 +134,7 @@ fn a_full_neighbour_table_is_told_unless_the_neighbour_is_known_already() {
     let mut facts = described();
     facts.neighbours = Some((1024, 1024));
     assert_eq!(causes(&mut facts), [Some(Code::NeighbourTableFull); 2]);
-    let traced = trace(&mut facts, "web", flow("10.0.0.3", Proto::Icmp, None)).cause.expect("a cause");
+    let traced = trace(&mut facts, "web", flow("10.0.0.3", Proto::Icmp, None), None).cause.expect("a cause");
     assert_eq!(traced.mend.as_deref(), Some("sysctl -w net.ipv4.neigh.default.gc_thresh3=4096"));
     for room in &mut facts.scene.namespaces {
         room.neighbours = ["10.0.0.2", "10.0.0.3", "fd00::2", "fd00::3"]
@@ -193,7 +193,7 @@ fn a_published_port_of_ones_own_needs_hairpin_where_bridges_filter() {
     };
     facts.rules.insert("host".to_owned(), rules(Hook::Prerouting, "nat", false, dnat([10, 0, 0, 2])));
     let ask = |facts: &mut Described| {
-        let cause = trace(facts, "web", flow("10.0.0.1", Proto::Icmp, None)).cause;
+        let cause = trace(facts, "web", flow("10.0.0.1", Proto::Icmp, None), None).cause;
         cause.map(|cause| cause.code)
     };
     set(&mut facts, "host", "net/bridge/bridge-nf-call-iptables", "1");
@@ -217,7 +217,7 @@ fn a_veth_without_carrier_and_a_peer_out_of_sight_are_told() {
 #[test]
 fn the_packet_is_right() {
     let mut facts = described();
-    let mut found = trace(&mut facts, "web", flow("10.0.0.3", Proto::Icmp, None));
+    let mut found = trace(&mut facts, "web", flow("10.0.0.3", Proto::Icmp, None), None);
     judge(&mut facts, &mut found, &Probe { reply: Reply::Silence, ..Probe::default() });
     assert_eq!(found.cause.as_ref().map(|cause| cause.code), Some(Code::Unexplained));
     judge(&mut facts, &mut found, &Probe { reply: Reply::Answered, ..Probe::default() });

@@ -72,6 +72,8 @@ struct Walk<'f> {
     /// A router on the way that may not say that a packet is too long.
     mute: Option<Cause>,
     answer: bool,
+    /// The namespace that the packet is for, if that was asked for and not only an address.
+    meant: Option<String>,
 }
 
 /// Where a packet is.
@@ -89,8 +91,8 @@ enum End {
     OutOfSight,
 }
 
-/// Follows a packet from a namespace, and its answer back.
-pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow) -> Trace {
+/// Follows a packet from a namespace, and its answer back; to a namespace, if one is meant and not only an address.
+pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow, meant: Option<&str>) -> Trace {
     let scene = facts.scene().clone();
     let mut trace = Trace {
         from: from.to_owned(),
@@ -111,6 +113,7 @@ pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow) -> Trace {
         mtu: u32::MAX,
         mute: None,
         answer: false,
+        meant: meant.map(str::to_owned),
     };
     let there = walk.go(from, flow);
     trace.there = std::mem::take(&mut walk.steps);
@@ -200,12 +203,12 @@ impl Walk<'_> {
         }
         let namespace = room.namespace.clone();
         self.seen.push(Seen { namespace, flow: here.flow, answer: self.answer });
-        // the answer is changed back before it is routed
-        if self.answer {
-            self.restore(room, here);
-        }
-        let output = choice.as_ref().and_then(|choice| room.interface(choice.dev.as_deref()?));
         let before = here.flow.destination;
+        // of an answer the destination is changed back before it is routed, the source when it has been (`nf_nat_packet`,
+        // net/netfilter/nf_nat_core.c)
+        let back = self.restored(room, here.flow);
+        (here.flow.destination, here.flow.port) = (back.destination, back.port);
+        let output = choice.as_ref().and_then(|choice| room.interface(choice.dev.as_deref()?));
         self.hook(room, here, first, input, output)?;
         let choice = match choice {
             Some(choice) if here.flow.destination == before => choice,
@@ -223,8 +226,10 @@ impl Walk<'_> {
             // what is sent to oneself comes in by lo
             let input = input.or_else(|| room.interface("lo"));
             self.hook(room, here, Hook::Input, input, None)?;
-            if !self.answer {
-                if let Some(cause) = self.deaf(room, here.flow) {
+            if self.answer {
+                (here.flow.source, here.flow.source_port) = (back.source, back.source_port);
+            } else {
+                if let Some(cause) = self.taken(room, here.flow.destination).or_else(|| self.deaf(room, here.flow)) {
                     return Err(cause);
                 }
                 self.steps.push(arrival::arrival(room, here.flow)?);
@@ -244,6 +249,9 @@ impl Walk<'_> {
             self.step(&room.namespace, Layer::Route, choice.route.clone());
         }
         self.hook(room, here, Hook::Postrouting, None, output)?;
+        if self.answer {
+            (here.flow.source, here.flow.source_port) = (back.source, back.source_port);
+        }
         Ok(Some(choice))
     }
 
@@ -303,19 +311,19 @@ impl Walk<'_> {
         cause.map_or(Ok(()), Err)
     }
 
-    /// Gives an answer the addresses that the question had before it was translated here.
-    fn restore(&mut self, room: &Room, here: &mut Here) {
-        let flow = here.flow;
-        for changed in self.changed.iter().rev().filter(|changed| changed.namespace == room.namespace) {
+    /// An answer with the addresses that the question had before it was translated here; all else as it is.
+    fn restored(&mut self, room: &Room, flow: Flow) -> Flow {
+        let mut back = flow;
+        for changed in self.changed.iter().rev().filter(|changed| self.answer && changed.namespace == room.namespace) {
             let (Some(after), Some(before)) = (changed.after.answer(), changed.before.answer()) else { continue };
-            if (here.flow.destination, here.flow.source) == (after.destination, after.source) {
-                here.flow = before;
+            if (back.destination, back.source) == (after.destination, after.source) {
+                back = before;
             }
         }
-        if here.flow != flow {
-            let text = format!("the answer {flow} becomes {}", here.flow);
-            self.step(&room.namespace, Layer::Nat, text);
+        if back != flow {
+            self.step(&room.namespace, Layer::Nat, format!("the answer {flow} becomes {back}"));
         }
+        back
     }
 
     fn own(&self, room: &Room, choice: &Choice, flow: Flow) -> Option<IpAddr> {
@@ -474,7 +482,8 @@ impl Walk<'_> {
         {
             let to = forward.after.destination;
             let what = format!("{} in {} turns it to {to}", describe(rule), forward.namespace);
-            return Cause::new(Code::NatForeign, &forward.namespace, what, self.without(rule, &forward.namespace));
+            let mend = self.without(rule, &forward.namespace);
+            return Cause::new(Code::NatForeign, &forward.namespace, what, mend).astray();
         }
         let what = format!(
             "{} in {} is forwarded to {}, where it ends: {}",
@@ -505,7 +514,21 @@ impl Walk<'_> {
             describe(rule),
             forward.namespace
         );
-        Some(Cause::new(Code::NatForeign, &forward.namespace, what, self.without(rule, &forward.namespace)))
+        Some(Cause::new(Code::NatForeign, &forward.namespace, what, self.without(rule, &forward.namespace)).astray())
+    }
+
+    /// It ended at somebody who has the address of the one who is meant.
+    fn taken(&self, room: &Room, destination: IpAddr) -> Option<Cause> {
+        let here = &room.namespace;
+        let meant = self.meant.as_ref().filter(|meant| *meant != here)?;
+        if self.changed.iter().any(|changed| changed.destination) {
+            return None;
+        }
+        let mut all = room.interfaces.iter().flat_map(|one| one.addresses.iter().map(move |own| (one, own)));
+        let (interface, own) = all.find(|(_, own)| own.addr() == destination)?;
+        let what = format!("{here} has the address {destination} of {meant} itself, on {}", interface.name);
+        let mend = ip(room, &format!("address del {own} dev {}", interface.name));
+        Some(Cause::new(Code::DuplicateAddress, here, what, Some(mend)).astray())
     }
 
     /// The command that takes a rule away.

@@ -1,7 +1,7 @@
 //! Faults, made by the kernel's own interfaces in namespaces by name; `host` is the one that the test is in.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
@@ -98,6 +98,11 @@ pub fn narrow(place: &str, name: &str, v6: bool, addresses: [&str; 2]) {
 
 pub fn route(place: &str, to: &str, via: &str, dev: &str) {
     let route = Route::unicast(to.parse().expect("a prefix"), Some(via.parse().expect("an address")), link(dev));
+    run(Op::SetRoute { ns: ns(place), route });
+}
+
+pub fn route_on_link(place: &str, to: &str, dev: &str) {
+    let route = Route::unicast(to.parse().expect("a prefix"), None, link(dev));
     run(Op::SetRoute { ns: ns(place), route });
 }
 
@@ -203,6 +208,20 @@ pub fn listen(place: &str, address: &str) {
     let address = address.to_owned();
     let listener = in_namespace(open(place), || TcpListener::bind(address)).expect("inside").expect("a listener");
     std::mem::forget(listener);
+}
+
+/// Somebody sends datagrams back, until the test ends.
+pub fn echo(place: &str, address: &str) {
+    let address = address.to_owned();
+    let socket = in_namespace(open(place), || UdpSocket::bind(address)).expect("inside").expect("a socket");
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2000];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            if socket.send_to(&buffer[..length], from).is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// Takes a namespace's name away, as a crash or `umount` does.

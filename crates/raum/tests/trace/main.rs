@@ -6,6 +6,7 @@
 //! neighbour table, the limit of tracked connections) is not filled for a test: see `core/src/trace/tests.rs`.
 
 mod faults;
+mod verdicts;
 
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -200,6 +201,15 @@ rows! {
         cause: Code::WrongPrefix, answer: true, ..Row::ROOMS },
     duplicate_address: Row { fault: |v6| add_address("street-thief", "eth0", ["192.168.1.1/24", "fd01::1/64"][usize::from(v6)]),
         cause: Code::DuplicateAddress, says: "street-thief", ..Row::STREET },
+    duplicate_address_of_its_own: Row { from: "laptop", to: ["thief", "thief"],
+        fault: |v6| add_address("street-laptop", "lo", ["192.168.1.30/32", "fd01::30/128"][usize::from(v6)]),
+        cause: Code::DuplicateAddress, says: "of street-thief itself, on lo", ..Row::STREET },
+    duplicate_address_of_its_own_on_a_cable: Row { from: "laptop", to: ["thief", "thief"],
+        fault: |v6| add_address("street-laptop", "eth0", ["192.168.1.30/24", "fd01::30/64"][usize::from(v6)]),
+        cause: Code::DuplicateAddress, says: "of street-thief itself, on eth0", ..Row::STREET },
+    duplicate_address_of_a_router: Row { to: ["server", "server"],
+        fault: |v6| add_address("street-router", "lo", ["203.0.113.1/32", "2001:db8::1/128"][usize::from(v6)]),
+        cause: Code::DuplicateAddress, says: "street-router has the address", ..Row::STREET },
     no_route: Row { fault: |v6| no_default("street-laptop", v6), cause: Code::NoRoute, ..Row::STREET },
     route_forbids: Row { fault: |v6| forbid("street-laptop", ["203.0.113.0/24", "2001:db8::/48"][usize::from(v6)]),
         cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
@@ -214,6 +224,9 @@ rows! {
             "net/ipv4/conf/eth0/forwarding" }, "0"), cause: Code::ForwardingOff, ..Row::STREET },
     rp_filter: Row { fault: |_| { sysctl("plain-router", "net/ipv4/conf/all/rp_filter", "1");
             route("plain-router", "10.1.0.2/32", "10.2.0.99", "eth1"); }, families: V4, cause: Code::RpFilter, ..Row::PLAIN },
+    rp_filter_of_the_target: Row { fault: |_| { sysctl("plain-right", "net/ipv4/conf/all/rp_filter", "1");
+            route_on_link("plain-right", "10.1.0.2/32", "lo"); }, families: V4, cause: Code::RpFilter,
+        says: "in plain-right", ..Row::PLAIN },
     neighbour_failed: Row { to: ["192.168.1.99", "fd01::99"], arrives: false, cause: Code::NeighbourFailed, ..Row::STREET },
     static_neighbour: Row { fault: |v6| permanent("street-laptop", "eth0", ["192.168.1.1", "fd01::1"][usize::from(v6)]),
         cause: Code::StaticNeighbour, ..Row::STREET },

@@ -1,0 +1,93 @@
+//! What works is said to work, and it is asked in a family that can work.
+
+use raum::place::Place;
+use raum::trace::{Report, run};
+use raum_kernel::sandbox;
+
+use super::faults::*;
+use super::{ask, sandboxed, up};
+
+/// A shop on the host with published ports, and a client outside.
+const SHOP: &str = r#"
+lab: shop
+switches:
+  lan: { subnet: [10.10.0.0/24, "fd10::/64"], gateway: host, nat: true }
+namespaces:
+  web: { on: lan, publish: ["8080:80", "5353:53/udp"] }
+  db: { on: lan 10.10.0.20 fd10::20 }
+  out: { gateway: [203.0.113.1, "2001:db8::1"] }
+links:
+  - ends: ["host:up0 203.0.113.1/24 2001:db8::1/64", "out 203.0.113.2/24 2001:db8::2/64"]
+"#;
+
+/// One end has IPv6 only, and the other both.
+const MIXED: &str = r#"
+lab: mixed
+switches:
+  six: { subnet: fd77::/64, gateway: r }
+namespaces:
+  r: { on: six, forwarding: true }
+  c: { on: six }
+  d: { gateway: "fd88::1" }
+links:
+  - ends: ["r:up fd88::1/64 10.9.0.1/24", "d fd88::2/64 10.9.0.2/24"]
+"#;
+
+/// On a busy machine an answer may come too late.
+#[track_caller]
+fn delivered(asked: impl Fn() -> Report) -> Report {
+    let mut last = asked();
+    for _ in 0..5 {
+        if last.delivered {
+            return last;
+        }
+        last = asked();
+    }
+    panic!("{last:#?}");
+}
+
+#[test]
+fn published_ports_work_from_everywhere() {
+    sandbox::run(|| {
+        for bridged in ["0", "1"] {
+            sandboxed(|| {
+                for family in ["ip", "ip6"] {
+                    sysctl_if_there("host", &format!("net/bridge/bridge-nf-call-{family}tables"), bridged);
+                }
+                up(SHOP);
+                listen("shop-web", "[::]:80");
+                echo("shop-web", "[::]:53");
+                for (from, addresses) in [
+                    ("db", ["10.10.0.1", "[fd10::1]"]),
+                    ("web", ["10.10.0.1", "[fd10::1]"]),
+                    ("out", ["203.0.113.1", "[2001:db8::1]"]),
+                    ("host", ["127.0.0.1", "[2001:db8::1]"]),
+                ] {
+                    for (address, v6) in addresses.iter().zip([false, true]) {
+                        for port in ["8080", "5353/udp"] {
+                            let report = delivered(|| ask(from, &format!("{address}:{port}"), v6));
+                            assert_eq!(report.trace.arrives.as_deref(), Some("shop-web"), "{report:#?}");
+                        }
+                    }
+                }
+                no_tap_is_left();
+            });
+        }
+    });
+}
+
+#[test]
+fn a_family_is_chosen_that_both_have() {
+    sandbox::run(|| {
+        up(MIXED);
+        let report = delivered(|| run(&Place::default(), "c", &"d".parse().expect("a target"), None).expect("a trace"));
+        assert_eq!(report.trace.flow.destination.to_string(), "fd88::2");
+        let back = delivered(|| run(&Place::default(), "d", &"c".parse().expect("a target"), None).expect("a trace"));
+        assert!(back.trace.flow.v6());
+        let four = delivered(|| run(&Place::default(), "r", &"d".parse().expect("a target"), None).expect("a trace"));
+        assert!(!four.trace.flow.v6(), "IPv4 before IPv6 where both have both");
+        // one that is there without a lab
+        let host = run(&Place::default(), "host", &"d".parse().expect("a target"), None).expect("a trace");
+        assert!(!host.delivered);
+    });
+}
