@@ -5,9 +5,11 @@
 //! [`translations`] for NAT in plain ones), and an answer to what becomes of a packet ([`Ruleset::fates`]), where "cannot be
 //! known" is an answer, too. Nothing here asks a kernel; the reader is `raum_kernel::ruleset`.
 
+mod condition;
 pub mod eval;
 mod expr;
 mod load;
+mod machine;
 mod names;
 pub mod packet;
 mod set;
