@@ -32,6 +32,9 @@ pub enum Command {
         /// Where a firewall of others drops the lab's packets, add rules to it that let them pass; `down` removes them.
         #[arg(long)]
         with_foreign_rules: bool,
+        /// If a lab of this name is up from another file, change it to what this file says.
+        #[arg(long)]
+        replace: bool,
     },
     /// Remove everything of a lab, and put back what it changed on the host.
     Down {

@@ -174,6 +174,14 @@ fn explain(error: &Error) -> String {
             conflicts.iter().map(|conflict| lines(&conflict.to_string(), None)).collect::<String>()
                 + &help("nothing was touched. Remove or rename those, or give the lab another name (`lab:`)")
         }
+        Error::OtherFile { lab, file, .. } => lines(
+            &error.to_string(),
+            Some(&format!(
+                "nothing was touched. Give one of them another name (`lab:`), or remove the first: raum down {lab}; \
+                 `raum up --replace {}` makes it what this file says",
+                file.display()
+            )),
+        ),
         Error::Permission { .. } => lines(&error.to_string(), Some(&format!("run it with sudo, or {OWN}"))),
         Error::TooFewFiles(_) => lines(
             &error.to_string(),

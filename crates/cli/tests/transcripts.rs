@@ -145,5 +145,6 @@ transcripts!(
     steps_wrong,
     test,
     trace,
+    two_labs,
     watching,
 );

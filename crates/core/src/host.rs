@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lab::Proto;
 use crate::name::{IfName, LabName, NsId, NsName};
+use crate::nft::PortMap;
 use crate::plan::Op;
 use crate::state::{State, Sysctl};
 
@@ -61,6 +62,10 @@ pub struct Surroundings {
     /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read
     /// from the notes in the labs' tables ([`crate::nft::Table::was`]).
     pub was: BTreeMap<LabName, BTreeMap<Sysctl, String>>,
+    /// For each lab on the host, this one too: the ports that it publishes, as the maps of its table. A port can lead to one of
+    /// them only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<LabName, Vec<PortMap>>,
     /// Does the kernel have IPv6 (`/proc/net/if_inet6`, `disable_ipv6`)?
     pub ipv6: bool,
 }

@@ -44,6 +44,16 @@ pub enum Error {
     /// Foreign objects have wanted names. Nothing was touched.
     #[error("{} in use by somebody else", names(.0.len()))]
     Conflicts(Vec<Conflict>),
+    /// Another file has brought up a lab of this name, and still says so. Nothing was touched.
+    #[error("lab `{lab}` is up from another file, {}", first.display())]
+    OtherFile {
+        /// The name.
+        lab: LabName,
+        /// The file that it is up from.
+        first: std::path::PathBuf,
+        /// The one that wants the name now.
+        file: std::path::PathBuf,
+    },
     /// One of raum's own files.
     #[error(transparent)]
     File(#[from] FileError),

@@ -4,7 +4,8 @@
 //! from: the lab file (`up`), nothing (`down`), the record of the last `up` (`status`).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -27,6 +28,9 @@ use crate::place::{Lock, New, Place};
 use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
 use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
 
+/// Bytes of a lab file that are read to see whose it is.
+const FILE_MAX: u64 = 1 << 20;
+
 /// A lab file that passed all checks against this host, with everything decided.
 #[derive(Debug)]
 pub struct Prepared {
@@ -42,6 +46,8 @@ pub struct Prepared {
     pub plan: Plan,
     /// Whose rules are in the way of its packets; those that it opens are left out.
     pub obstacles: Vec<Obstacle>,
+    /// Labs that were brought up from this file under another name, and are still there.
+    pub former: Vec<LabName>,
     /// Does the host show bridged packets of IPv4 and of IPv6 to its rules?
     pub bridged: [bool; 2],
 }
@@ -74,6 +80,7 @@ pub struct Labs {
     host: Linux,
     place: Place,
     foreign_rules: bool,
+    replace: bool,
     impatience: Arc<AtomicBool>,
 }
 
@@ -84,13 +91,18 @@ impl Labs {
     /// [`Error::Kernel`]
     pub fn open() -> Result<Self, Error> {
         let host = Linux::new().map_err(|error| Error::Kernel(error.to_string()))?;
-        Ok(Self { host, place: Place::default(), foreign_rules: false, impatience: Arc::default() })
+        Ok(Self { host, place: Place::default(), foreign_rules: false, replace: false, impatience: Arc::default() })
     }
 
     /// Labs that are brought up from now on may open the rules of others where those are in the way, until they are taken
     /// down or brought up without this.
     pub fn open_foreign_rules(&mut self, yes: bool) {
         self.foreign_rules = yes;
+    }
+
+    /// Labs that are brought up from now on may take the place of one that another file brought up under the same name.
+    pub fn replace(&mut self, yes: bool) {
+        self.replace = yes;
     }
 
     /// While this is up, [`Labs::down`] does not wait for other commands. Once it has begun it goes on to the end all the same.
@@ -122,6 +134,7 @@ impl Labs {
             return Err(Error::Invalid(problems));
         }
         permission::check()?;
+        let former = file.as_deref().map(|file| self.former(&lab.name, file)).unwrap_or_default();
         let mut design = design(&lab, &around);
         let mut obstacles = self.obstacles(&design.flows)?;
         let mut before = self.host.observe(&design.scope)?;
@@ -137,7 +150,7 @@ impl Labs {
             before.entry(&NsId::Host).zones.extend(zones);
         }
         let plan = diff(&lab.name, &before, &design.state).map_err(Error::Conflicts)?;
-        Ok(Prepared { lab, file, design, before, plan, obstacles, bridged: around.bridged() })
+        Ok(Prepared { lab, file, design, before, plan, obstacles, former, bridged: around.bridged() })
     }
 
     /// All checks of a lab against this host, and nothing else.
@@ -171,16 +184,18 @@ impl Labs {
         check(lab, around).into_iter().chain(twins).collect()
     }
 
-    /// The host around a lab. What labs noted about sysctls is in their tables; where somebody flushed those, raum's own
-    /// records still have it.
+    /// The host around a lab. What labs noted about sysctls, and which ports they publish, is in their tables; where somebody
+    /// flushed those, raum's own records still have it.
     pub(crate) fn around(&mut self, lab: &LabName) -> Result<Surroundings, Error> {
         let mut around = self.host.surroundings(lab)?;
         for known in self.place.labs() {
             let Ok(Some(record)) = Record::read(&self.place, &known) else { continue };
             let host = record.state.namespaces.get(&NsId::Host);
-            if let Some(table) = host.and_then(|ns| ns.table.as_ref()).filter(|table| !table.was.is_empty()) {
-                around.was.entry(known).or_insert_with(|| table.was.clone());
+            let Some(table) = host.and_then(|ns| ns.table.as_ref()) else { continue };
+            if !table.was.is_empty() {
+                around.was.entry(known.clone()).or_insert_with(|| table.was.clone());
             }
+            around.published.entry(known).or_insert_with(|| table.maps.values().cloned().collect());
         }
         Ok(around)
     }
@@ -224,6 +239,28 @@ impl Labs {
         Ok(self.place.leave(lock)?)
     }
 
+    /// A lab is known by its name. Where two files give it, the second would take away all that the first one made: that is
+    /// asked for in so many words, or a mistake. A file that was moved, or says something else now, has given the name away.
+    fn has_name(&self, lab: &Lab, file: Option<&Path>) -> Result<(), Error> {
+        let (Some(file), name) = (file.filter(|file| file.is_file()), &lab.name.value) else { return Ok(()) };
+        let Some(record) = Record::read(&self.place, name).ok().flatten() else { return Ok(()) };
+        let Some(first) = record.file.filter(|first| first.is_file() && !is_same(first, file)) else { return Ok(()) };
+        let mut text = String::new();
+        let read = std::fs::File::open(&first).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
+        let still = read.is_ok() && parse(&text, name).map_or(true, |first| first.name.value == *name);
+        if !still || record.text.is_some_and(|text| text == lab.to_string()) {
+            return Ok(());
+        }
+        Err(Error::OtherFile { lab: name.clone(), first, file: file.to_owned() })
+    }
+
+    /// Labs that came from this file under another name than this. Still there, unless `down` could not forget them.
+    fn former(&self, now: &LabName, file: &Path) -> Vec<LabName> {
+        let others = self.place.labs().into_iter().filter(|lab| lab != now);
+        let file_of = |lab: &LabName| Record::read(&self.place, lab).ok().flatten().and_then(|record| record.file);
+        others.filter(|lab| file_of(lab).is_some_and(|of| is_same(&of, file))).collect()
+    }
+
     fn up_locked(
         &mut self,
         lab: Lab,
@@ -232,6 +269,9 @@ impl Labs {
         progress: &mut Progress<'_>,
     ) -> Result<Prepared, Error> {
         // prepared under the lock: what was seen is still so when it is acted on
+        if !self.replace {
+            self.has_name(&lab, file.as_deref())?;
+        }
         let prepared = self.prepare(lab, file)?;
         self.bring(prepared, false, stop, progress)
     }
@@ -443,6 +483,12 @@ impl Labs {
         });
         Ok(found.collect())
     }
+}
+
+/// Do two paths lead to one file?
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    one == other || real(one) == real(other)
 }
 
 /// What a lab needs: what was reached, unless somebody has switched br_netfilter since. That changes what rules and ports must be

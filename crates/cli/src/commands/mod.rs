@@ -34,7 +34,7 @@ use crate::output::{Exit, Look};
 /// Runs what was typed.
 pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
     match args.command {
-        Command::Up { file, with_foreign_rules } => up::run(&file, with_foreign_rules, look),
+        Command::Up { file, with_foreign_rules, replace } => up::run(&file, with_foreign_rules, replace, look),
         Command::Down { what, all } => down::run(&what, all, look),
         Command::Plan { file, form, with_foreign_rules } => plan::run(&file, form, with_foreign_rules, look),
         Command::Check { file } => check::run(&file, look),

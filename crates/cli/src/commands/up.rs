@@ -5,14 +5,14 @@ use std::path::Path;
 use raum::Labs;
 use raum::labs::Prepared;
 use raum_core::beside::Obstacle;
-use raum_core::name::NsId;
+use raum_core::name::{LabName, NsId};
 use raum_core::plan::Op;
 use serde::Serialize;
 
 use super::{beside, describe};
 use crate::failure::Failure;
 use crate::input::LabFile;
-use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, live, paint};
+use crate::output::{CHANGED, DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, live, paint};
 use crate::stop;
 
 /// `--json`: what `up` did.
@@ -23,14 +23,18 @@ struct Report<'a> {
     operations: Vec<&'a Op>,
     #[serde(skip_serializing_if = "<[Obstacle]>::is_empty")]
     in_the_way: &'a [Obstacle],
+    /// Labs that were brought up from this file under another name, and are still there.
+    #[serde(skip_serializing_if = "<[LabName]>::is_empty")]
+    former: &'a [LabName],
 }
 
-pub fn run(file: &Path, foreign_rules: bool, look: Look) -> Result<Exit, Failure> {
+pub fn run(file: &Path, foreign_rules: bool, replace: bool, look: Look) -> Result<Exit, Failure> {
     let file = LabFile::read(file)?;
     let lab = file.parse()?;
     let stop = stop::on_signal()?;
     let mut labs = Labs::open()?;
     labs.open_foreign_rules(foreign_rules);
+    labs.replace(replace);
     let result = labs.up(lab, file.path.clone(), &stop, &mut progress(look));
     wipe(look);
     let prepared = result.map_err(|error| match error {
@@ -43,12 +47,24 @@ pub fn run(file: &Path, foreign_rules: bool, look: Look) -> Result<Exit, Failure
             changed: !prepared.plan.is_empty(),
             operations: prepared.plan.ops().collect(),
             in_the_way: &prepared.obstacles,
+            former: &prepared.former,
         });
     } else {
         answer(&said(&prepared));
+        complain(&former(&prepared));
         complain(&beside::notes(&prepared.obstacles, &prepared.lab.name, prepared.file.as_deref(), false));
     }
     Ok(Exit::Done)
+}
+
+/// Who gives a lab file another name has another lab; the one before stays.
+fn former(prepared: &Prepared) -> String {
+    let note = paint(CHANGED.bold(), "note");
+    let told = prepared
+        .former
+        .iter()
+        .map(|lab| format!("{note}: lab `{lab}`, which this file was before, is still up: raum down {lab}\n"));
+    told.collect()
 }
 
 /// A line on the terminal that is written over; nothing where standard error is no terminal.

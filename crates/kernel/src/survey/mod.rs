@@ -67,7 +67,10 @@ impl Linux {
                 Err(error) if error.errno == Errno::PERM.raw_os_error() => Vec::new(),
                 tables => tables?,
             };
-            around.was.extend(tables.into_iter().map(|table| (table.lab, table.was)));
+            for table in tables {
+                around.was.insert(table.lab.clone(), table.was);
+                around.published.insert(table.lab, table.maps.into_values().collect());
+            }
             around.ipv6 = has_ipv6()?;
             around.sysctls = sysctls(&around)?;
             Ok(around)

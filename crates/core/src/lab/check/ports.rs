@@ -9,18 +9,28 @@ use super::{did_you_mean, family, list};
 use crate::design::rules::{target, way_from_host};
 use crate::design::wiring::Place;
 use crate::lab::{At, Forward, Node, Proto, Publish};
+use crate::name::LabName;
 use crate::problem::Problem;
 
 pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     let mut taken = Taken::default();
+    let elsewhere = Elsewhere::of(scene);
     for node in scene.lab.nodes.iter().filter(|n| !n.name.is_host()) {
         for publish in &node.publish {
             problems.extend(range(publish.ports, publish.target, &publish.span));
             problems.extend(way(scene, node, publish));
-            problems.extend(listener(scene, publish));
+            problems.extend(listener(scene, &elsewhere, publish));
+            problems.extend(elsewhere.conflict(scene, node, publish));
             let (address, ports) = (publish.address.filter(|a| !a.is_unspecified()), publish.ports);
             if let Some((port, first)) = taken.take(None, address, publish.proto, ports, &publish.span) {
-                problems.push(twice(scene, "published", (publish.proto, port), publish.span.clone(), first));
+                problems.push(twice(
+                    scene,
+                    &elsewhere,
+                    "published",
+                    (publish.proto, port),
+                    publish.span.clone(),
+                    first,
+                ));
             }
         }
         let mut taken = Taken::default();
@@ -30,7 +40,14 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
             let interface = forward.interface.as_ref().map(|i| i.as_str());
             let (address, ports) = (forward.address, forward.ports);
             if let Some((port, first)) = taken.take(interface, address, forward.proto, ports, &forward.span) {
-                problems.push(twice(scene, "forwarded", (forward.proto, port), forward.span.clone(), first));
+                problems.push(twice(
+                    scene,
+                    &elsewhere,
+                    "forwarded",
+                    (forward.proto, port),
+                    forward.span.clone(),
+                    first,
+                ));
             }
         }
     }
@@ -69,13 +86,14 @@ impl<'a> Taken<'a> {
 
 fn twice(
     scene: &Scene<'_>,
+    elsewhere: &Elsewhere<'_>,
     what: &str,
     (proto, port): (Proto, u16),
     span: Range<usize>,
     first: Range<usize>,
 ) -> Problem {
     let free = match what {
-        "published" => free_port(scene, proto, port).map(|free| format!("{free} is free")),
+        "published" => free_port(scene, elsewhere, proto, port).map(|free| format!("{free} is free")),
         _ => None,
     };
     Problem::new(format!("port {port}/{proto} is {what} twice"), span)
@@ -84,13 +102,14 @@ fn twice(
         .help(free.unwrap_or_else(|| "choose another port".to_owned()))
 }
 
-/// The next port that neither the lab nor the host uses.
-fn free_port(scene: &Scene<'_>, proto: Proto, after: u16) -> Option<u16> {
+/// The next port that neither the lab nor the host nor another lab uses.
+fn free_port(scene: &Scene<'_>, elsewhere: &Elsewhere<'_>, proto: Proto, after: u16) -> Option<u16> {
     let published = scene.lab.nodes.iter().flat_map(|n| &n.publish).filter(|p| p.proto == proto);
     let published: Vec<(u16, u16)> = published.map(|p| p.ports).collect();
     let listening: BTreeSet<u16> =
         scene.around.listening.iter().filter(|(p, ..)| *p == proto).map(|(.., port)| *port).collect();
-    let is_free = |port: &u16| !listening.contains(port) && !published.iter().any(|(a, b)| (*a..=*b).contains(port));
+    let is_taken = |port: &u16| listening.contains(port) || elsewhere.0.contains_key(&(proto, *port));
+    let is_free = |port: &u16| !is_taken(port) && !published.iter().any(|(a, b)| (*a..=*b).contains(port));
     (after..=u16::MAX).skip(1).find(is_free)
 }
 
@@ -162,7 +181,7 @@ fn way(scene: &Scene<'_>, node: &Node, publish: &At<Publish>) -> Option<Problem>
 }
 
 /// Does a program of the host listen there? It would not be reached any more.
-fn listener(scene: &Scene<'_>, publish: &At<Publish>) -> Option<Problem> {
+fn listener(scene: &Scene<'_>, elsewhere: &Elsewhere<'_>, publish: &At<Publish>) -> Option<Problem> {
     let wanted = publish.address.filter(|a| !a.is_unspecified());
     let (first, last) = publish.ports;
     let (_, at, port) = scene.around.listening.iter().find(|(proto, at, port)| {
@@ -174,12 +193,67 @@ fn listener(scene: &Scene<'_>, publish: &At<Publish>) -> Option<Problem> {
     Some(
         Problem::new(format!("the host itself listens on port {port}/{proto}"), publish.span.clone())
             .label(format!("a program listens on {at}"))
-            .help(match free_port(scene, proto, last) {
+            .help(match free_port(scene, elsewhere, proto, last) {
                 Some(free) if first == last => format!("publish another port, like \"{free}:{}\"", publish.target),
                 Some(free) => format!("publish other ports, from {free} on"),
                 None => "publish another port".to_owned(),
             }),
     )
+}
+
+/// Ports of this host that other labs publish.
+struct Elsewhere<'a>(HashMap<(Proto, u16), Vec<Publisher<'a>>>);
+
+/// Which lab, in IPv6, and at which address (none is all).
+type Publisher<'a> = (&'a LabName, bool, Option<IpAddr>);
+
+impl<'a> Elsewhere<'a> {
+    fn of(scene: &Scene<'a>) -> Self {
+        let mut all: HashMap<(Proto, u16), Vec<Publisher<'a>>> = HashMap::new();
+        // a lab that publishes nothing need not know
+        if scene.lab.nodes.iter().any(|node| !node.publish.is_empty()) {
+            let own = &scene.lab.name.value;
+            for (lab, map) in scene
+                .around
+                .published
+                .iter()
+                .filter(|(lab, _)| *lab != own)
+                .flat_map(|(lab, maps)| maps.iter().map(move |map| (lab, map)))
+            {
+                for key in map.entries.keys() {
+                    all.entry((key.proto, key.port)).or_default().push((lab, map.v6, key.address));
+                }
+            }
+        }
+        Self(all)
+    }
+
+    /// Does another lab publish it? All packets would go to one of the two, and nobody could say to which.
+    fn conflict(&self, scene: &Scene<'_>, node: &Node, publish: &At<Publish>) -> Option<Problem> {
+        let wanted = publish.address.filter(|a| !a.is_unspecified());
+        let (proto, (first, last)) = (publish.proto, publish.ports);
+        let leads = |v6: bool| {
+            publish.address.is_none_or(|a| a.is_ipv6() == v6) && way_from_host(&scene.wiring, &node.name, v6).is_some()
+        };
+        let meets = |(_, v6, address): &Publisher<'_>| {
+            (address.is_none() || wanted.is_none() || *address == wanted) && leads(*v6)
+        };
+        let mut all = (first..=last).filter_map(|port| Some((port, self.0.get(&(proto, port))?)));
+        let (port, lab) = all.find_map(|(port, all)| Some((port, all.iter().find(|one| meets(one))?.0)))?;
+        let way_out = match free_port(scene, self, proto, last) {
+            Some(free) if first == last => format!("publish another port, like \"{free}:{}\"", publish.target),
+            Some(free) => format!("publish other ports, from {free} on"),
+            None => "publish another port".to_owned(),
+        };
+        Some(
+            Problem::new(
+                format!("lab `{lab}` publishes port {port}/{proto} of this host already"),
+                publish.span.clone(),
+            )
+            .label("it can lead to one of the two only")
+            .help(format!("{way_out}; or take the other lab away: raum down {lab}")),
+        )
+    }
 }
 
 fn leads(scene: &Scene<'_>, node: &Node, forward: &At<Forward>) -> Option<Problem> {
