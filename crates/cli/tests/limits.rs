@@ -59,6 +59,12 @@ fn full_switch(ports: usize) -> String {
     )
 }
 
+/// Each with wires to the two beside it.
+fn row(length: usize) -> String {
+    let links: String = (1..length).map(|n| format!("  - ends: [n{n}, n{}]\n", n + 1)).collect();
+    format!("lab: wide\nnamespaces: {{ \"n[1-{length}]\": }}\nlinks:\n{links}")
+}
+
 #[test]
 fn a_switch_has_1023_ports_and_no_more() {
     sandbox::run(|| {
@@ -127,17 +133,22 @@ fn a_name_of_15_bytes_is_taken_and_of_16_told() {
 #[test]
 fn with_few_files_that_may_be_open_the_work_is_done_in_parts() {
     sandbox::run(|| {
-        let (limit, many) = if heavy() { (1024, 1000) } else { (40, 120) };
-        let lab = full_switch(many);
-        fs::write("/run/wide.yaml", &lab).expect("a lab file");
-        let before = host_side();
-        for line in ["up /run/wide.yaml", "status wide", "up /run/wide.yaml", "down wide"] {
-            let line = format!("ulimit -n {limit}; exec \"$RAUM\" {line}");
-            let output = Command::new("sh").args(["-c", &line]).env("RAUM", RAUM).stdin(Stdio::null()).output();
-            let output = output.expect("a shell");
-            assert!(output.status.success(), "{line}: {}", said(&output));
+        // a few at a time, and so many that a second part meets the first
+        let mut all = vec![(40, full_switch(120)), (256, full_switch(130)), (256, row(130))];
+        if heavy() {
+            all.extend([(1024, full_switch(1000)), (1024, row(1000))]);
         }
-        assert_same(&before, &host_side(), "at the end");
+        for (limit, lab) in all {
+            fs::write("/run/wide.yaml", &lab).expect("a lab file");
+            let before = host_side();
+            for line in ["up /run/wide.yaml", "status wide", "up /run/wide.yaml", "down wide"] {
+                let line = format!("ulimit -n {limit}; exec \"$RAUM\" {line}");
+                let output = Command::new("sh").args(["-c", &line]).env("RAUM", RAUM).stdin(Stdio::null()).output();
+                let output = output.expect("a shell");
+                assert!(output.status.success(), "{limit} files: {line}: {}", said(&output));
+            }
+            assert_same(&before, &host_side(), "at the end");
+        }
     });
 }
 

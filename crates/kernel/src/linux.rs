@@ -19,8 +19,8 @@ const OTHER_DESCRIPTORS: usize = 128;
 /// Never more than this, however many descriptors the system allows.
 const SPACES_MAX: usize = 16_384;
 
-/// So many at once are always tried: with three descriptors for each and the few others they fit into 40.
-const FEWEST: usize = 4;
+/// So many at once are always tried: with six descriptors for each and the few others they fit into 40.
+const FEWEST: usize = 3;
 
 /// Whoever begins a change must be able to open so many files, or it could neither be done nor be taken back: [`FEWEST`] namespaces
 /// with three each, sockets for rules, journal and record, a folder on the way to each. Twenty were the fewest with which every
@@ -99,8 +99,9 @@ impl Linux {
         (0..SPARE).map(|_| fcntl_dupfd_cloexec(&*self.host.fd, 0)).collect::<Result<Vec<_>, Errno>>().map(drop)
     }
 
-    /// How many more namespaces can be kept, when so many are wanted: raises the soft limit of open files if it must. Each
-    /// takes two descriptors, and a third for a moment.
+    /// How many of so many namespaces can be worked on at a time: raises the soft limit of open files if it must. Each takes two
+    /// descriptors. Where not all fit, a third part of the room is for those that are worked on, another for those that are kept
+    /// from before ([`Linux::keep_for`]), and the last for the other ends of their links.
     pub(crate) fn room(&mut self, wanted: usize) -> usize {
         let fit = |limit: Rlimit| {
             let files = limit.current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
@@ -115,12 +116,19 @@ impl Linux {
                 self.limit_before.get_or_insert(limit);
             }
         }
-        // a limit that could not be raised makes it slower, not wrong: fewer are kept
-        fit(getrlimit(Resource::Nofile)).saturating_sub(self.spaces.len()).max(FEWEST)
+        match fit(getrlimit(Resource::Nofile)) {
+            room if room >= needed => wanted.max(FEWEST),
+            // a limit that could not be raised makes it slower, not wrong: fewer are kept
+            room => (room / 3).max(FEWEST),
+        }
     }
 
-    /// Lets go of spaces beyond so many; which ones does not matter.
-    pub(crate) fn shrink(&mut self, room: usize) {
+    /// Before so many at a time of all that are wanted: where not all fit, lets go of spaces beyond that; which ones does not
+    /// matter.
+    pub(crate) fn keep_for(&mut self, wanted: usize, room: usize) {
+        if wanted <= room {
+            return;
+        }
         let beyond: Vec<NsName> = self.spaces.keys().skip(room).cloned().collect();
         for name in beyond {
             self.spaces.remove(&name);

@@ -4,7 +4,7 @@
 //! every answer is there already: nothing here ever waits. A socket speaks for the namespace in which it was opened, from
 //! whatever thread it is used.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
@@ -34,6 +34,8 @@ const NETLINK_GET_STRICT_CHK: c_int = 12;
 const NLM_F_CAPPED: u16 = 0x100;
 const NLM_F_ACK_TLVS: u16 = 0x200;
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// Below it are messages of netlink itself.
+const NLMSG_MIN_TYPE: u16 = 0x10;
 
 /// The kernel makes dump messages of at most 32 kB, unless one object alone is longer.
 const RECEIVE: usize = 64 << 10;
@@ -216,10 +218,14 @@ impl Socket {
         let mut reply = Vec::new();
         for _ in 0..DUMP_TRIES {
             reply.clear();
-            match self.dump_once(requests, &mut reply, room)? {
-                DumpEnd::Whole => return Ok(Reply(reply)),
-                DumpEnd::Interrupted => {}
-                DumpEnd::TooLong(needed) => room = needed.clamp(room * 2, RECEIVE_MAX),
+            match self.dump_once(requests, &mut reply, room) {
+                Ok(DumpEnd::Whole) => return Ok(Reply(reply)),
+                Ok(DumpEnd::Interrupted) => {}
+                Ok(DumpEnd::TooLong(needed)) => room = needed.max(room * 2).min(RECEIVE_MAX),
+                Err(error) => {
+                    self.clear();
+                    return Err(error);
+                }
             }
         }
         Err(errno::error(Errno::INTR.raw_os_error(), Some("what is being listed keeps changing")))
@@ -254,9 +260,14 @@ impl Socket {
                 }
             }
             let mut done = false;
+            let (mut own, mut stray) = (0, false);
             for answer in Answers::new(reply.get(start..).unwrap_or_default()) {
                 if answer.sequence != sequence {
+                    stray = true;
                     continue;
+                }
+                if answer.kind >= NLMSG_MIN_TYPE {
+                    own += (HEADER + answer.body.len()).next_multiple_of(4);
                 }
                 if answer.flags & NLM_F_DUMP_INTR != 0 {
                     end = DumpEnd::Interrupted;
@@ -274,6 +285,14 @@ impl Socket {
                     }
                     _ => {}
                 }
+            }
+            if stray {
+                let chunk = reply.split_off(start);
+                let mine = |answer: &Answer<'_>| answer.sequence == sequence && answer.kind >= NLMSG_MIN_TYPE;
+                Answers::new(&chunk).filter(mine).for_each(|answer| write_answer(reply, &answer));
+            } else {
+                // the end of a dump is its last message
+                reply.truncate(start + own);
             }
             if done {
                 return Ok(end);
@@ -294,7 +313,32 @@ impl Socket {
         }
     }
 
+    /// After an exchange that failed half way: what is left of it would be in the way of the next one, or be taken for its answer.
+    fn clear(&mut self) {
+        let mut buffer = Vec::with_capacity(RECEIVE);
+        loop {
+            buffer.clear();
+            match self.receive(&mut buffer) {
+                // lost ones are told once, before those that are there
+                Ok(()) | Err(Errno::NOBUFS | Errno::MSGSIZE) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     fn exchange(
+        &mut self,
+        requests: &mut Requests,
+        reply: Option<&mut Vec<u8>>,
+    ) -> Result<Vec<Result<(), OpError>>, OpError> {
+        let outcomes = self.exchange_once(requests, reply);
+        if outcomes.is_err() {
+            self.clear();
+        }
+        outcomes
+    }
+
+    fn exchange_once(
         &mut self,
         requests: &mut Requests,
         mut reply: Option<&mut Vec<u8>>,
@@ -463,16 +507,11 @@ fn refusal(answer: &Answer<'_>, code: i32, attributes: usize) -> OpError {
     errno::error(code.saturating_neg(), words)
 }
 
-unsafe extern "C" {
-    /// POSIX, from the C library that std links already; rustix knows no options of netlink.
-    fn setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, length: u32) -> c_int;
-}
-
 /// Sets an option of netlink; says whether the kernel took it.
 pub(crate) fn set_option(fd: BorrowedFd<'_>, option: c_int, value: c_int) -> bool {
     // SAFETY: the descriptor is borrowed and so open; the value is an int that lives through the call, and the length is
     // an int's.
-    unsafe { setsockopt(fd.as_raw_fd(), SOL_NETLINK, option, (&raw const value).cast(), 4) == 0 }
+    unsafe { libc::setsockopt(fd.as_raw_fd(), SOL_NETLINK, option, (&raw const value).cast(), 4) == 0 }
 }
 
 #[cfg(test)]

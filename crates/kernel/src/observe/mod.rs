@@ -96,6 +96,7 @@ fn look_at_namespaces(linux: &mut Linux, wants: &Wants<'_>) -> Result<Vec<(NsNam
     let room = linux.room(names.len());
     let mut seen = Vec::with_capacity(names.len());
     for part in names.chunks(room) {
+        linux.keep_for(names.len(), room);
         let work: Vec<_> = part.iter().map(|name| (name, linux.spaces.remove(name))).collect();
         let looked = spread(work, WORTH, |(name, space)| (name, look_at(&directory, name, space, wants)));
         for (name, looked) in looked.map_err(listing)? {
@@ -103,7 +104,6 @@ fn look_at_namespaces(linux: &mut Linux, wants: &Wants<'_>) -> Result<Vec<(NsNam
             linux.spaces.extend(space.map(|space| (name.clone(), space)));
             seen.extend(here.map(|here| (name.clone(), here)));
         }
-        linux.shrink(room);
     }
     Ok(seen)
 }

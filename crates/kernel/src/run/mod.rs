@@ -230,6 +230,7 @@ impl<'a> Run<'a> {
     fn named(&mut self, groups: &[(&'a NsName, Vec<usize>)]) {
         let room = self.linux.room(groups.len());
         for part in groups.chunks(room) {
+            self.linux.keep_for(groups.len(), room);
             let directory = self.linux.directory();
             let stop = AtomicBool::new(false);
             let work: Vec<_> = part
@@ -271,7 +272,6 @@ impl<'a> Run<'a> {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            self.linux.shrink(room);
         }
     }
 }
