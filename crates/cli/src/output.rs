@@ -94,10 +94,14 @@ pub fn answer(text: &str) {
     print(&harmless(text));
 }
 
-/// As [`answer`], for what goes on for long: false once nobody reads any more.
+/// As [`answer`], for what goes on for long: false once nobody reads any more, or it cannot be written.
 pub fn wrote(text: &str) -> bool {
-    let mut out = anstream::stdout().lock();
-    out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()).is_ok()
+    print(&harmless(text))
+}
+
+/// As [`wrote`], for lines of JSON.
+pub fn wrote_json(lines: &str) -> bool {
+    print(&escaped(lines))
 }
 
 /// Does anybody still read what is printed? A pipe says so before anything is written to it.
@@ -119,16 +123,19 @@ pub fn answer_json(value: &impl Serialize) {
     }
 }
 
-fn print(text: &str) {
+/// Says whether it was written.
+fn print(text: &str) -> bool {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match &written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             UNWRITTEN.store(true, Ordering::Relaxed);
-            complain(&format!("error: cannot write the answer: {}\n", words(&error)));
+            complain(&format!("error: cannot write the answer: {}\n", words(error)));
         }
         // whoever closed the pipe has read enough
         Ok(()) | Err(_) => {}
     }
+    written.is_ok()
 }
 
 /// Prints to standard error.

@@ -87,6 +87,13 @@ proptest! {
         prop_assert_ne!(networks(&other), networks(&first));
         prop_assert_eq!(networks(&settle(&fresh, &nobody, Some(&other))), networks(&other));
         prop_assert_eq!(networks(&settle(&fresh, &busy, Some(&first))), networks(&other));
+        // what comes in front of them takes nothing of theirs, not even its own first choice
+        let IpNet::V4(taken) = settle(&lab("switches: { new: { subnet: auto } }"), &nobody, None).switches[0].subnets[0].value
+        else { unreachable!() };
+        let mut moved = first.clone();
+        moved.switches[0].subnets[0].value = IpNet::V4(taken);
+        let more = lab(&text(switches, links).replacen("switches:\n", "switches:\n  new: { subnet: auto }\n", 1));
+        prop_assert_eq!(&networks(&settle(&more, &nobody, Some(&moved)))[2..], &networks(&moved)[..]);
     }
 }
 

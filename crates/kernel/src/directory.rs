@@ -5,6 +5,8 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use raum_core::host::OpError;
 use raum_core::name::NsName;
@@ -26,6 +28,10 @@ pub const PATH: &str = "/run/netns";
 /// The mode of the files that raum binds namespaces over, which nobody sees as long as they are bound. `ip netns add` makes
 /// its with mode 0: one that is empty may be about to be bound.
 const OWN: Mode = Mode::WUSR;
+
+/// How long others are waited for who mount the folder just now; `ip netns add` takes less than a millisecond for it.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The folder, open.
 #[derive(Debug)]
@@ -86,8 +92,17 @@ impl Directory {
         }
         let gone = || errno::error(Errno::NOENT.raw_os_error(), None);
         let before = Self::open(nsfs)?.ok_or_else(gone)?;
-        // two at once would bind it twice; released when closed
-        point("flock").and_then(|()| flock(&before.fd, FlockOperation::LockExclusive)).map_err(at)?;
+        // two at once would bind it twice; released when closed. Whoever holds it for long (anybody may, who can read the
+        // folder) is not waited for: a second mount there does less harm than no network
+        let end = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match point("flock").and_then(|()| flock(&before.fd, FlockOperation::NonBlockingLockExclusive)) {
+                Err(Errno::WOULDBLOCK) if Instant::now() < end => thread::sleep(LOCK_PAUSE),
+                Ok(()) | Err(Errno::WOULDBLOCK) => break,
+                Err(Errno::INTR) => {}
+                Err(cause) => return Err(at(cause)),
+            }
+        }
         let share = || {
             point("mount shared")?;
             mount_change(PATH, MountPropagationFlags::SHARED | MountPropagationFlags::REC)

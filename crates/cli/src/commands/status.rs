@@ -16,6 +16,9 @@ use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
 struct Report {
     lab: LabName,
     as_wanted: bool,
+    /// Why it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     /// Nothing if it is not known what should be there.
     repair: Option<Plan>,
     /// Whose rules drop packets of the lab.
@@ -38,10 +41,13 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
     let mut reports = Vec::new();
     for name in names {
         let (record, plan) = match labs.drift(&name) {
+            // taken down since it was listed
+            Err(raum::Error::NoLab(_)) if lab.is_none() => continue,
             // the other labs are to be told too
-            Err(error @ raum::Error::NoRecord(_)) if lab.is_none() => {
+            Err(error) if lab.is_none() => {
                 exit = Exit::Refused;
-                reports.push(Report { lab: name, as_wanted: false, repair: None, in_the_way: Vec::new() });
+                let why = Some(error.to_string());
+                reports.push(Report { lab: name, as_wanted: false, why, repair: None, in_the_way: Vec::new() });
                 if !look.json {
                     Failure::from(error).report(look);
                 }
@@ -63,7 +69,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             }
             answer(&beside::notes(&in_the_way, &name, record.file.as_deref(), record.edited));
         }
-        reports.push(Report { lab: name, as_wanted: plan.is_empty(), repair: Some(plan), in_the_way });
+        reports.push(Report { lab: name, as_wanted: plan.is_empty(), why: None, repair: Some(plan), in_the_way });
     }
     if look.json {
         answer_json(&reports);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::clock;
 use crate::args::Kind;
 use crate::failure::Failure;
-use crate::output::{BAD, CHANGED, DIM, Exit, GOOD, Look, STRONG, complain, is_read, paint, wrote};
+use crate::output::{BAD, CHANGED, DIM, Exit, GOOD, Look, STRONG, complain, is_read, paint, wrote, wrote_json};
 use crate::stop;
 
 /// Columns for a namespace's name, so that what follows stays in its column.
@@ -53,7 +53,8 @@ pub fn run(what: Option<&str>, only: &[Kind], look: Look) -> Result<Exit, Failur
                 lines += &line(event, now);
             }
         }
-        if !lines.is_empty() && !wrote(&lines) {
+        let write = if look.json { wrote_json } else { wrote };
+        if !lines.is_empty() && !write(&lines) {
             break;
         }
     }

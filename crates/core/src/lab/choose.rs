@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{Address, At, Lab, Switch, Wire, stable_hash};
+use super::{Address, At, End, Lab, Switch, Wire, stable_hash};
 use crate::design::addresses::Usable;
 use crate::host::Surroundings;
 
@@ -40,20 +40,22 @@ pub fn settle(lab: &Lab, around: &Surroundings, before: Option<&Lab>) -> Lab {
         return lab;
     }
     let mut search = Search { lab: lab.name.as_str().to_owned(), taken: taken(&lab, around), ipv6: around.ipv6 };
-    for switch in &mut lab.switches {
-        let was = before.and_then(|before| before.switches.iter().find(|was| was.name == switch.name));
-        search.switch(switch, was);
+    // first all that the lab has now, or somebody new could get it
+    if let Some(before) = before {
+        search.keep(&mut lab, before);
     }
-    // several links between the same two are told apart by their order
-    let mut used: Vec<&Wire> = Vec::new();
-    let is_switch = |end: &super::End| lab.switches.iter().any(|switch| switch.name == end.to);
-    for link in lab.links.iter_mut().filter(|link| !link.ends.iter().any(is_switch)) {
-        let alike = |was: &&Wire| same_ends(link, was) && !used.iter().any(|used| std::ptr::eq(*used, *was));
-        let was = before.and_then(|before| before.links.iter().find(alike));
-        used.extend(was);
-        search.link(link, was);
+    lab.switches.iter_mut().for_each(|switch| search.switch(switch));
+    for link in between_namespaces(&mut lab) {
+        search.link(link);
     }
     lab
+}
+
+/// Links whose ends are on no switch: what is on one has the switch's subnets.
+fn between_namespaces(lab: &mut Lab) -> impl Iterator<Item = &mut Wire> {
+    let switches = &lab.switches;
+    let is_switch = |end: &End| switches.iter().any(|switch| switch.name == end.to);
+    lab.links.iter_mut().filter(move |link| !link.ends.iter().any(is_switch))
 }
 
 /// Is it the same link, as far as the file says?
@@ -89,47 +91,68 @@ struct Search {
 }
 
 impl Search {
-    fn switch(&mut self, switch: &mut Switch, was: Option<&Switch>) {
-        let Some(chosen) = switch.chosen.clone() else { return };
-        for v6 in [false, true] {
-            if (v6 && !self.ipv6) || switch.subnets.iter().any(|subnet| subnet.addr().is_ipv6() == v6) {
-                continue;
+    /// Of every network that is left to raum, the one that it was before.
+    fn keep(&mut self, lab: &mut Lab, before: &Lab) {
+        for switch in &mut lab.switches {
+            let Some(chosen) = &switch.chosen else { continue };
+            let was = before.switches.iter().find(|was| was.name == switch.name);
+            for v6 in self.open(&switch.subnets, &[]) {
+                let nets = was.iter().flat_map(|was| &was.subnets).map(|at| at.value);
+                let kept = self.take(nets.filter(|net| net.addr().is_ipv6() == v6));
+                switch.subnets.extend(kept.map(|net| At::new(net, chosen.span.clone())));
             }
-            let kept = was.and_then(|was| was.subnets.iter().map(|at| at.value).find(|net| net.addr().is_ipv6() == v6));
-            let Some(net) = self.keep(kept).or_else(|| self.free(v6, STEP, &[switch.name.as_str()])) else { return };
+        }
+        // several links between the same two are told apart by their order
+        let mut used: Vec<&Wire> = Vec::new();
+        for link in between_namespaces(lab) {
+            let alike = |was: &&Wire| same_ends(link, was) && !used.iter().any(|used| std::ptr::eq(*used, *was));
+            let Some(was) = before.links.iter().find(alike) else { continue };
+            used.push(was);
+            let Some(chosen) = &link.chosen else { continue };
+            for v6 in self.open(&link.subnets, &link.ends) {
+                let [near, far] = was.ends.each_ref().map(|end| end.addresses.iter().map(|at| net(at.value)));
+                let far: Vec<IpNet> = far.collect();
+                let kept = self.take(near.filter(|net| net.addr().is_ipv6() == v6 && far.contains(net)));
+                link.subnets.extend(kept.map(|net| At::new(net, chosen.span.clone())));
+            }
+        }
+    }
+
+    fn switch(&mut self, switch: &mut Switch) {
+        let Some(chosen) = switch.chosen.clone() else { return };
+        for v6 in self.open(&switch.subnets, &[]) {
+            let Some(net) = self.free(v6, STEP, &[switch.name.as_str()]) else { return };
             switch.subnets.push(At::new(net, chosen.span.clone()));
         }
+        switch.subnets.sort_by_key(|subnet| subnet.addr().is_ipv6());
         switch.chosen = None;
     }
 
-    /// Both ends of it are namespaces.
-    fn link(&mut self, link: &mut Wire, was: Option<&Wire>) {
+    fn link(&mut self, link: &mut Wire) {
         if let Some(chosen) = link.chosen.clone() {
-            for v6 in [false, true] {
-                let is_written = |end: &super::End| end.addresses.iter().any(|at| at.ip.is_ipv6() == v6);
-                if (v6 && !self.ipv6)
-                    || link.subnets.iter().any(|subnet| subnet.addr().is_ipv6() == v6)
-                    || link.ends.iter().any(is_written)
-                {
-                    continue;
-                }
-                let kept = was.and_then(|was| {
-                    let nets = was.ends.each_ref().map(|end| end.addresses.iter().map(|at| net(at.value)));
-                    let [mut near, mut far] = nets;
-                    near.find(|net| net.addr().is_ipv6() == v6 && far.any(|far| far == *net))
-                });
+            for v6 in self.open(&link.subnets, &link.ends) {
                 let names = link.ends.each_ref().map(|end| end.to.as_str());
-                let Some(net) = self.keep(kept).or_else(|| self.free(v6, LINK, &names)) else { return };
+                let Some(net) = self.free(v6, LINK, &names) else { return };
                 link.subnets.push(At::new(net, chosen.span.clone()));
             }
+            link.subnets.sort_by_key(|subnet| subnet.addr().is_ipv6());
             link.chosen = None;
         }
         link.subnets.retain(|subnet| !give(&mut link.ends, subnet));
     }
 
-    /// What the lab had, if nobody else has it.
-    fn keep(&mut self, net: Option<IpNet>) -> Option<IpNet> {
-        let net = net.filter(|net| net.prefix_len() > 0 && self.is_free(*net))?;
+    /// The families (IPv6 or not) of which nothing is written.
+    fn open(&self, subnets: &[At<IpNet>], ends: &[End]) -> Vec<bool> {
+        let is_written = |v6: bool| {
+            let mut addresses = ends.iter().flat_map(|end| &end.addresses);
+            subnets.iter().any(|at| at.addr().is_ipv6() == v6) || addresses.any(|at| at.ip.is_ipv6() == v6)
+        };
+        [false, true].into_iter().filter(|v6| (!v6 || self.ipv6) && !is_written(*v6)).collect()
+    }
+
+    /// The first of what the lab had, if nobody else has it.
+    fn take(&mut self, mut nets: impl Iterator<Item = IpNet>) -> Option<IpNet> {
+        let net = nets.next().filter(|net| net.prefix_len() > 0 && self.is_free(*net))?;
         self.taken.push(net);
         Some(net)
     }
@@ -185,9 +208,9 @@ impl Search {
 }
 
 /// Gives the first addresses of a subnet to the ends that have none of it. False if there are not enough.
-fn give(ends: &mut [super::End; 2], subnet: &At<IpNet>) -> bool {
+fn give(ends: &mut [End; 2], subnet: &At<IpNet>) -> bool {
     let usable = Usable::of(subnet.value);
-    let has = |end: &super::End| end.addresses.iter().any(|at| subnet.contains(&at.ip));
+    let has = |end: &End| end.addresses.iter().any(|at| subnet.contains(&at.ip));
     let written: Vec<IpAddr> = ends.iter().flat_map(|end| &end.addresses).map(|at| at.ip).collect();
     let free = (usable.first..=usable.last).map(|number| usable.address(number)).filter(|ip| !written.contains(ip));
     let needed = ends.iter().filter(|end| !has(end)).count();

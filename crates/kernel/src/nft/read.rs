@@ -14,6 +14,7 @@ use super::set::{self, Shape};
 use super::wire::Expr;
 use super::{HEADER, HOOKS, Message, hook, is_missing, read_comment, rule, write};
 use crate::message::{Answer, Attribute, Attributes, Requests};
+use crate::ruleset::of_one_generation;
 use crate::socket::{Reply, Socket};
 
 /// Reads the table of a lab (`raum-LAB`), and whose it is by its comment.
@@ -22,9 +23,15 @@ use crate::socket::{Reply, Socket};
 /// The kernel's refusal. No table is no error, nor is a kernel without nf_tables.
 pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owner)>, OpError> {
     let name = format!("raum-{lab}");
-    let Some(owner) = owner(socket, &name)? else { return Ok(None) };
-    let owner = if owner == mark(lab) { Owner::Lab } else { Owner::Foreign };
-    Ok(Some((read(socket, &name, lab)?, owner)))
+    // most namespaces have none, and are asked once
+    if owner(socket, &name)?.is_none() {
+        return Ok(None);
+    }
+    of_one_generation(socket, |socket| {
+        let Some(owner) = owner(socket, &name)? else { return Ok(None) };
+        let owner = if owner == mark(lab) { Owner::Lab } else { Owner::Foreign };
+        Ok(Some((read(socket, &name, lab)?, owner)))
+    })
 }
 
 /// Reads all tables that carry a lab's mark.
@@ -32,6 +39,10 @@ pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owne
 /// # Errors
 /// The kernel's refusal.
 pub fn observe_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
+    of_one_generation(socket, read_all)
+}
+
+fn read_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
     let reply = match dump(socket, Message::GetTable, None, None) {
         Err(error) if is_missing(&error) => return Ok(Vec::new()),
         reply => reply?,

@@ -53,17 +53,29 @@ pub fn read_foreign(socket: &mut Socket) -> Result<Ruleset, OpError> {
 }
 
 fn read_tables(socket: &mut Socket, choose: impl Fn(&Table) -> bool) -> Result<Ruleset, OpError> {
+    of_one_generation(socket, |socket| read_once(socket, &choose))
+}
+
+/// What is read by several dumps, all of the same rules: begins anew when somebody changed them meanwhile. The default on a
+/// kernel without nf_tables.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn of_one_generation<T: Default>(
+    socket: &mut Socket,
+    mut read: impl FnMut(&mut Socket) -> Result<T, OpError>,
+) -> Result<T, OpError> {
     for _ in 0..TRIES {
         let before = match generation(socket) {
-            Err(error) if is_missing(&error) => return Ok(Ruleset::default()),
+            Err(error) if is_missing(&error) => return Ok(T::default()),
             before => before?,
         };
-        match read_once(socket, &choose) {
+        match read(socket) {
             // a set that was listed has gone
             Err(error) if error.errno == Errno::NOENT.raw_os_error() => continue,
             Err(error) if error.errno == Errno::INTR.raw_os_error() => continue,
             Err(error) => return Err(error),
-            Ok(ruleset) if generation(socket)? == before => return Ok(ruleset),
+            Ok(found) if generation(socket)? == before => return Ok(found),
             Ok(_) => {}
         }
     }

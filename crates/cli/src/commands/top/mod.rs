@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::clock;
 use crate::failure::Failure;
-use crate::output::{Exit, Look, is_read, wrote};
+use crate::output::{Exit, Look, is_read, wrote_json};
 use crate::stop;
 use keys::Input;
 use model::{Model, Row};
@@ -172,7 +172,7 @@ impl Top<'_> {
             let line = Sampled { time: clock::rfc3339(Timestamp::now()), interfaces: self.model.rows() };
             let text = serde_json::to_string(&line)
                 .map_err(|error| Failure::refused(format!("cannot write this as JSON: {error}"), None))?;
-            if !wrote(&(text + "\n")) {
+            if !wrote_json(&(text + "\n")) {
                 break;
             }
             printed += 1;
