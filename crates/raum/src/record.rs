@@ -10,6 +10,7 @@ use raum_core::design::Design;
 use raum_core::lab::{Expectation, Lab};
 use raum_core::name::{LabName, NodeName, NsId};
 use raum_core::state::State;
+use raum_core::trace::cause::word;
 use serde::{Deserialize, Serialize};
 
 use crate::place::{FileError, Place};
@@ -92,6 +93,16 @@ impl Record {
             foreign_rules: false,
             bridged: None,
             expect: lab.expect.iter().map(|at| at.value.clone()).collect(),
+        }
+    }
+
+    /// The command that brings the lab back: up with its file, if that still says what the lab is.
+    #[must_use]
+    pub fn repair(&self) -> String {
+        let option = if self.foreign_rules { "--with-foreign-rules " } else { "" };
+        match &self.file {
+            Some(file) if !self.edited => format!("raum up {option}{}", word(&file.display().to_string())),
+            _ => format!("raum export {} | raum up {option}-", self.lab),
         }
     }
 

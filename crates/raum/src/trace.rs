@@ -3,13 +3,15 @@
 //! The walk and the diagnosis are [`raum_core::trace`], the questions to the kernel [`raum_kernel::trace`]; here they are put
 //! together.
 
+mod drift;
+
 use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError};
-use raum_core::name::{NodeName, NsId};
-use raum_core::trace::{Cause, Code, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
+use raum_core::name::{LabName, NodeName, NsId};
+use raum_core::trace::{Cause, Code, Facts, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
 use raum_core::view::Parts;
 use raum_kernel::scene;
 use raum_kernel::trace::{Kernel, Sender, probe};
@@ -120,6 +122,12 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let mut found = trace(&mut kernel, &namespace, flow, meant.as_deref());
     let (probe, notes) = probe(&mut kernel, &found, &sender, WAIT);
     judge(&mut kernel, &mut found, &probe);
+    let labs: Vec<LabName> = at.lab.into_iter().chain(resolve(place, &target.to).ok().and_then(|to| to.lab)).collect();
+    if let Some(repair) = drift::mend(place, kernel.scene(), &found, &labs)
+        && let Some(cause) = &mut found.cause
+    {
+        cause.mend = Some(repair);
+    }
     Ok(report(found, probe, notes))
 }
 
@@ -144,7 +152,7 @@ fn gone(place: &Place, from: Option<&Resolved>, text: &str) -> Option<Cause> {
             continue;
         }
         let what = format!("the namespace {ns} of node {name} is gone, though lab {lab} should have it");
-        let mend = format!("raum status {lab}, then raum up with its file");
+        let mend = record.repair();
         return Some(Cause::new(Code::NamespaceGone, ns.as_str(), what, Some(mend)));
     }
     None

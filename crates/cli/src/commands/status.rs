@@ -1,7 +1,6 @@
 //! `raum status`: does the host still have what the last `up` made? Exit status 1 if not.
 
 use raum::Labs;
-use raum::record::Record;
 use raum_core::beside::Obstacle;
 use raum_core::name::LabName;
 use raum_core::plan::Plan;
@@ -65,7 +64,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             } else {
                 answer(&format!("{} {}; this would repair it:\n", paint(STRONG, &name), paint(BAD, "has changed")));
                 answer(&describe::plan(&plan, 40));
-                answer(&format!("  {}\n", again(&record)));
+                answer(&format!("  {}\n", record.repair()));
             }
             answer(&beside::notes(&in_the_way, &name, record.file.as_deref(), record.edited));
         }
@@ -75,13 +74,4 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
         answer_json(&reports);
     }
     Ok(exit)
-}
-
-/// What brings the lab back: its file, if that still says what the lab is.
-fn again(record: &Record) -> String {
-    let option = if record.foreign_rules { "--with-foreign-rules " } else { "" };
-    match &record.file {
-        Some(file) if !record.edited => format!("raum up {option}{}", file.display()),
-        _ => format!("raum export {} | raum up {option}-", record.lab),
-    }
 }

@@ -129,7 +129,8 @@ fn is_plain(text: &str) -> bool {
 }
 
 /// A word for a shell.
-fn word(text: &str) -> String {
+#[must_use]
+pub fn word(text: &str) -> String {
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 

@@ -82,6 +82,9 @@ fn no_route(scene: &Scene, room: &Room, to: IpAddr) -> Cause {
         }
         return no_address(room, v6, outer(room).next().map(|one| one.name.as_str()));
     }
+    if let Some(cause) = own_network(room, to) {
+        return cause;
+    }
     let mut suggested = None;
     for dev in outer(room).filter(|one| usable(one, v6)) {
         let wire = wire(scene, room, dev);
@@ -113,6 +116,25 @@ fn no_route(scene: &Scene, room: &Room, to: IpAddr) -> Cause {
         None => ip(room, &format!("{command} <gateway>")),
     };
     Cause::new(Code::NoRoute, here, format!("{here} has no route to {to}"), Some(mend))
+}
+
+/// The route to a network of its own, which comes with an address, is gone.
+fn own_network(room: &Room, to: IpAddr) -> Option<Cause> {
+    let here = &room.namespace;
+    let up = outer(room).filter(|one| one.up).flat_map(|one| one.addresses.iter().map(move |own| (one, own)));
+    let mut around = up.filter(|(_, own)| own.contains(&to) && own.addr() != to && !is_link_local(own.addr()));
+    let (dev, own) = around.find(|(dev, own)| {
+        let same = |route: &RouteEntry| route.to == own.trunc() && route.dev.as_ref() == Some(&dev.name);
+        !room.routes.iter().any(same)
+    })?;
+    let network = own.trunc();
+    let what = format!("{here} has the address {own} on {}, but not the route to {network}", dev.name);
+    // as the kernel made it
+    let rest = match own.addr() {
+        IpAddr::V4(own) => format!("route add {network} dev {} proto kernel scope link src {own}", dev.name),
+        IpAddr::V6(_) => format!("-6 route add {network} dev {} proto kernel metric 256", dev.name),
+    };
+    Some(Cause::new(Code::NoRoute, here, what, Some(ip(room, &rest))))
 }
 
 /// It came in, and goes nowhere.

@@ -11,8 +11,8 @@ use super::wire::{Narrow, Reached, inside_bridge};
 use super::{
     Choice, Facts, Flow, Layer, Proto, Question, Step, arrival, has, is_link_local, policy, room, route, together,
 };
-use crate::ruleset::{Fate, Hook, Place};
-use crate::view::{Interface, Room, Scene};
+use crate::ruleset::{Base, Family, Fate, Hook, Place};
+use crate::view::{Interface, Owner, Room, Scene};
 
 /// Namespaces on one way. More is a loop.
 const HOPS: usize = 32;
@@ -72,6 +72,8 @@ struct Walk<'f> {
     /// A router on the way that may not say that a packet is too long.
     mute: Option<Cause>,
     answer: bool,
+    /// Which interface of which namespace the packet went out by.
+    left: Vec<(String, String)>,
     /// The namespace that the packet is for, if that was asked for and not only an address.
     meant: Option<String>,
 }
@@ -113,6 +115,7 @@ pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow, meant: Option<&str>)
         mtu: u32::MAX,
         mute: None,
         answer: false,
+        left: Vec::new(),
         meant: meant.map(str::to_owned),
     };
     let there = walk.go(from, flow);
@@ -386,6 +389,9 @@ impl Walk<'_> {
             return Err(Cause::new(Code::Unexplained, &room.namespace, what, None));
         };
         self.too_long(room, here, dev);
+        if !self.answer {
+            self.left.push((room.namespace.clone(), dev.name.clone()));
+        }
         let hop = choice.via.unwrap_or(here.flow.destination);
         let full = table(self.facts, hop.is_ipv6());
         match next(scene, room, dev, hop, choice.via.is_some(), full)? {
@@ -537,8 +543,40 @@ impl Walk<'_> {
         nft(room, &format!("delete rule {} handle {handle}", name(rule)))
     }
 
+    /// How a router comes to give what leaves it its own address: in the lab's file, or in its rules.
+    fn masquerade(&mut self, router: &Room, v6: bool) -> Option<String> {
+        let by = self.left.iter().rev().find(|(namespace, _)| *namespace == router.namespace);
+        let out = by.map_or("<out>", |(_, dev)| dev.as_str());
+        let of_lab = |room: &Room| matches!(room.owner, Owner::Lab(_));
+        let sender = self.seen.first().and_then(|seen| room(&self.scene, &seen.namespace));
+        // that of the host is written at the switch whose gateway it is
+        if router.owner == Owner::Host && sender.is_some_and(of_lab) {
+            return Some(format!("nat: {{ out: {out} }} at the switch in the lab file, then raum up"));
+        }
+        if of_lab(router) {
+            return Some(format!("nat: {{ out: {out} }} for {} in the lab file, then raum up", router.namespace));
+        }
+        let rules = self.facts.rules(&router.namespace);
+        let family = if v6 { Family::Ip6 } else { Family::Ip };
+        let is_nat = |base: &Base| base.kind == "nat" && base.hook == Hook::Postrouting;
+        let fit = rules.tables.iter().filter(|table| table.family == family || table.family == Family::Inet);
+        let found = fit.flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
+        let mut found = found.filter(|(_, chain)| chain.base.as_ref().is_some_and(is_nat));
+        match found.next() {
+            Some((table, chain)) => nft(
+                router,
+                &format!("add rule {} {} {} oifname {out} masquerade", table.family, table.name, chain.name),
+            ),
+            // nft takes its arguments as one text, which for a shell is one word
+            None => nft(router, out).is_some().then(|| {
+                let chain = "chain postrouting { type nat hook postrouting priority 100; policy accept;";
+                format!("{} 'table {family} nat {{ {chain} oifname {out} masquerade; }}; }}'", inside(router, "nft"))
+            }),
+        }
+    }
+
     /// What befalls the answer, said as that.
-    fn answered(&self, mut cause: Cause, arrived: &str, answer: Flow) -> Cause {
+    fn answered(&mut self, mut cause: Cause, arrived: &str, answer: Flow) -> Cause {
         cause.answer = true;
         let Code::NoRoute = cause.code else { return cause };
         cause.code = Code::NoReturnRoute;
@@ -546,21 +584,14 @@ impl Walk<'_> {
         cause.what = format!("the answer does not come back: {}", cause.what);
         // a private address that has gone out to where nobody knows it
         let translates = self.changed.iter().any(|changed| !changed.destination);
-        let last = self.seen.iter().rev().map(|seen| &seen.namespace).find(|namespace| *namespace != arrived);
+        let last = self.seen.iter().rev().map(|seen| &seen.namespace).find(|namespace| *namespace != arrived).cloned();
         let outside = answer.source.is_some_and(|ip| !is_private(ip));
         if is_private(client) && outside && !translates && cause.namespace == arrived {
             cause.code = Code::NatMissing;
-            let router = last.and_then(|name| room(&self.scene, name));
             cause.what = format!("{client} is private and went out untranslated: {arrived} has no way to answer it");
-            cause.mend = router.map(|router| {
-                let family = if client.is_ipv6() { "ip6" } else { "ip" };
-                let words = format!("nft add rule {family} nat POSTROUTING oifname <out> masquerade");
-                format!(
-                    "nat: {{ out: <interface> }} for {} in the lab file, or {}",
-                    router.namespace,
-                    inside(router, &words)
-                )
-            });
+            let scene = self.scene.clone();
+            let router = last.as_deref().and_then(|name| room(&scene, name));
+            cause.mend = router.and_then(|router| self.masquerade(router, client.is_ipv6()));
         } else if let Some(there) = room(&self.scene, &cause.namespace) {
             let length = if client.is_ipv6() { 128 } else { 32 };
             cause.mend = cause.mend.or_else(|| Some(ip(there, &format!("route add {client}/{length} via <gateway>"))));

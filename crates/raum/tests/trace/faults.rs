@@ -121,6 +121,19 @@ pub fn no_default(place: &str, v6: bool) {
     });
 }
 
+/// Takes the route to a network away that came with an address.
+pub fn no_network(place: &str, network: &str) {
+    let network: ipnet::IpNet = network.parse().expect("a network");
+    let (family, octets) = match network.addr() {
+        std::net::IpAddr::V4(ip) => (2, ip.octets().to_vec()),
+        std::net::IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+    };
+    tell(place, |requests| {
+        let header = [family, network.prefix_len(), 0, 0, 254, 0, 255, 0, 0, 0, 0, 0];
+        requests.request(25, 0, &header).attribute(1, &octets);
+    });
+}
+
 /// The default route by another gateway, `onlink`: taken on trust.
 pub fn default_via(place: &str, dev: &str, gateway: &str, onlink: bool) {
     const RTNH_F_ONLINK: u32 = 4;

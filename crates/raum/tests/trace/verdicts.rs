@@ -1,11 +1,14 @@
 //! What works is said to work, and it is asked in a family that can work.
 
+use std::process::Command;
+
 use raum::place::Place;
 use raum::trace::{Report, run};
+use raum_core::trace::Code;
 use raum_kernel::sandbox;
 
 use super::faults::*;
-use super::{ask, sandboxed, up};
+use super::{STREET, ask, sandboxed, up};
 
 /// A shop on the host with published ports, and a client outside.
 const SHOP: &str = r#"
@@ -89,5 +92,69 @@ fn a_family_is_chosen_that_both_have() {
         // one that is there without a lab
         let host = run(&Place::default(), "host", &"d".parse().expect("a target"), None).expect("a trace");
         assert!(!host.delivered);
+    });
+}
+
+/// The command that is to mend it.
+#[track_caller]
+fn mend(report: &Report) -> &str {
+    let cause = report.trace.cause.as_ref().unwrap_or_else(|| panic!("delivered: {report:#?}"));
+    cause.mend.as_deref().unwrap_or_else(|| panic!("no mend: {cause:#?}"))
+}
+
+#[test]
+fn what_a_lab_has_lost_comes_back_with_its_own_up() {
+    let lost: [fn(bool); 4] = [
+        |_| no_table("street-router", "raum-street"),
+        |v6| no_default("street-laptop", v6),
+        |v6| without_address("street-laptop", "eth0", ["192.168.1.20/24", "fd01::20/64"][usize::from(v6)]),
+        |v6| without_address("street-router", "eth0", ["192.168.1.1/24", "fd01::1/64"][usize::from(v6)]),
+    ];
+    sandbox::run(|| {
+        for (lose, v6) in lost.into_iter().flat_map(|lose| [(lose, false), (lose, true)]) {
+            sandboxed(|| {
+                up(STREET);
+                lose(v6);
+                let to = ["203.0.113.1", "2001:db8::1"][usize::from(v6)];
+                let report = ask("laptop", to, v6);
+                assert_eq!(mend(&report), "raum export street | raum up -", "{report:#?}");
+                up(STREET);
+                delivered(|| ask("laptop", to, v6));
+            });
+        }
+    });
+}
+
+#[test]
+fn what_somebody_put_into_a_labs_own_table_goes_with_its_up() {
+    sandbox::run(|| {
+        if Command::new("nft").arg("--version").output().is_err() {
+            return;
+        }
+        up(SHOP);
+        listen("shop-web", "[::]:80");
+        for (to, v6) in [("10.10.0.1:8080", false), ("[fd10::1]:8080", true)] {
+            nft("host", "insert rule inet raum-shop forward tcp dport 80 drop");
+            let report = ask("db", to, v6);
+            assert_eq!(report.trace.cause.as_ref().map(|cause| cause.code), Some(Code::FilterOwn), "{report:#?}");
+            assert_eq!(mend(&report), "raum export shop | raum up -");
+            up(SHOP);
+            delivered(|| ask("db", to, v6));
+        }
+    });
+}
+
+#[test]
+fn a_labs_own_link_of_the_host_is_named_at_its_switch() {
+    sandbox::run(|| {
+        let lab = SHOP.replace("gateway: [203.0.113.1, \"2001:db8::1\"]", "");
+        for (to, v6) in [("203.0.113.2", false), ("2001:db8::2", true)] {
+            up(&lab);
+            let report = ask("db", to, v6);
+            assert_eq!(report.trace.cause.as_ref().map(|cause| cause.code), Some(Code::NatMissing), "{report:#?}");
+            assert_eq!(mend(&report), "nat: { out: up0 } at the switch in the lab file, then raum up");
+            up(&lab.replace("nat: true", "nat: { out: up0 }"));
+            delivered(|| ask("db", to, v6));
+        }
     });
 }

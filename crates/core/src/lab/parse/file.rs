@@ -52,9 +52,9 @@ mapping! {
         "subnet" subnet: Vec<At<Subnet>>,
         /// Who has the first address of the subnet and routes for the others: `host`, or a namespace on this switch.
         "gateway" gateway: At<NodeName>,
-        /// Translate the addresses of what leaves the host; only with `gateway: host`. `true`: to wherever it leaves.
-        /// `{ out: eth0 }`: only what leaves by that interface of the host. `{ out: eth0, source: 203.0.113.7 }`: with this
-        /// address, not that of the interface.
+        /// Translate the addresses of what leaves the host; only with `gateway: host`. `true`: to wherever it leaves,
+        /// but by the lab's own links of the host: those are named. `{ out: eth0 }`: only what leaves by that interface of the
+        /// host. `{ out: eth0, source: 203.0.113.7 }`: with this address, not that of the interface.
         "nat" nat: SwitchNatValue,
         /// The namespace the bridge lives in; without it, the host.
         "in" place: At<NodeName>,
