@@ -91,7 +91,7 @@ pub enum Command {
     },
     /// Say what happens in all namespaces while it happens: links, addresses, routes, neighbours, the namespaces themselves.
     Watch {
-        /// Only what happens in this namespace or lab.
+        /// Only what happens in this namespace or lab. If there is none of that name yet, it is waited for.
         #[arg(value_name = "NAMESPACE|LAB")]
         what: Option<String>,
         /// Only these kinds of things.
@@ -300,6 +300,9 @@ pub enum Part {
     Fdb,
     /// NAT and port forwards, in words.
     Nat,
+    /// What is let through and what is dropped: chains and rules of others than raum.
+    #[value(alias = "filters", alias = "chains", alias = "firewall")]
+    Filter,
     /// Listening sockets with their processes.
     #[value(alias = "ss", alias = "listeners")]
     Sockets,
@@ -359,6 +362,7 @@ impl Part {
             Part::Neigh => "neigh",
             Part::Fdb => "fdb",
             Part::Nat => "nat",
+            Part::Filter => "filter",
             Part::Sockets => "sockets",
             Part::Ps => "ps",
         }

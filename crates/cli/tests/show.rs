@@ -126,6 +126,10 @@ fn owners_wires_ports_routes_neighbours_and_sockets_are_as_they_were_made() {
         for listener in list(&red, "listeners") {
             assert_eq!(listener["holders"][0]["pid"], house.server.id(), "{listener}");
         }
+        let output = Command::new(RAUM).args(["ns", "list"]).output().expect("raum");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let rows: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(rows.contains(&vec!["red", "-", "10.0.0.1/24"]), "{said}");
         let nginx = room("docker:0a1b2c3d4e5f");
         assert_eq!(nginx["owner"]["docker"], "0a1b2c3d4e5f");
         let cable = serde_json::json!({ "namespace": "host", "interface": "veth1a2b3c4", "index": 21 });
@@ -324,17 +328,147 @@ const RULES: &str = "table ip nat {
     chain POSTROUTING { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade; }
 }";
 
+/// Lets nft write rules here; false where it is not installed.
+fn written(rules: &str) -> bool {
+    let Ok(mut child) = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn() else {
+        println!("`nft` is not installed: nobody writes rules");
+        return false;
+    };
+    let mut input = child.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut input, rules.as_bytes()).expect("rules");
+    drop(input);
+    assert!(child.wait().expect("nft").success());
+    true
+}
+
+/// The conditions of a rule as nft tells them, in a form that both sides can be brought to: what is compared, how, with what.
+fn conditions(rule: &Value) -> Vec<String> {
+    let of = |expression: &Value| {
+        let found = &expression["match"];
+        let left = &found["left"];
+        let what = match (&left["payload"], &left["meta"]) {
+            (Value::Null, meta) => text(&meta["key"]),
+            (payload, _) => format!("{} {}", text(&payload["protocol"]), text(&payload["field"])),
+        };
+        let right = &found["right"];
+        let value = match &right["prefix"] {
+            Value::Null => right.as_str().map_or_else(|| right.to_string(), str::to_owned),
+            prefix => format!("{}/{}", text(&prefix["addr"]), prefix["len"]),
+        };
+        let not = if found["op"] == "!=" { "not " } else { "" };
+        // raum's plain words for the same
+        let what = match what.as_str() {
+            "ip saddr" | "ip6 saddr" => "from",
+            "ip daddr" | "ip6 daddr" => "to",
+            "oifname" => "out of",
+            "iifname" => "in by",
+            "tcp dport" => "to tcp port",
+            "udp dport" => "to udp port",
+            other => panic!("{other}"),
+        };
+        format!("{not}{what} {value}")
+    };
+    let all = rule["expr"].as_array().expect("expressions").iter();
+    all.filter(|expression| !expression["match"].is_null()).map(of).collect()
+}
+
+/// What a rule does as nft tells it, as `raum show --json` has it.
+fn action(rule: &Value) -> Value {
+    let all = rule["expr"].as_array().expect("expressions");
+    let found = |key: &str| all.iter().find(|one| one.as_object().is_some_and(|one| one.contains_key(key)));
+    let ports = |value: &Value| match value["port"].as_u64() {
+        Some(port) => serde_json::json!({ "first": port, "last": port }),
+        None => Value::Null,
+    };
+    if let Some(to) = found("dnat") {
+        return serde_json::json!({ "destination": [to["dnat"]["addr"], ports(&to["dnat"])] });
+    }
+    if let Some(to) = found("snat") {
+        return serde_json::json!({ "source": [to["snat"]["addr"], ports(&to["snat"])] });
+    }
+    if let Some(to) = found("redirect") {
+        return serde_json::json!({ "redirect": ports(&to["redirect"]) });
+    }
+    assert!(found("masquerade").is_some(), "{rule}");
+    serde_json::json!({ "masquerade": null })
+}
+
+/// As people write them: every kind of translation, in both families.
+const TRANSLATIONS: &str = "table ip nat {
+    chain in { type nat hook prerouting priority -100; tcp dport 8080 dnat to 172.17.0.2:80; ip daddr 192.0.2.1 dnat to 10.0.0.9; udp dport 53 redirect to :5353; }
+    chain out { type nat hook postrouting priority 100; ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade; ip saddr 10.0.0.0/24 snat to 203.0.113.7; }
+}
+table ip6 six {
+    chain in { type nat hook prerouting priority -100; iifname \"wan\" tcp dport 443 dnat to [fd00::2]:8443; }
+    chain out { type nat hook postrouting priority 100; ip6 saddr fd00::/64 masquerade; }
+}";
+
+#[test]
+fn nft_says_the_same_of_translations_field_by_field() {
+    sandbox::run(|| {
+        if !written(TRANSLATIONS) {
+            return;
+        }
+        let output = Command::new("nft").args(["-j", "list", "ruleset"]).output().expect("nft");
+        let all: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let rules = list(&all, "nftables").iter().map(|one| &one["rule"]).filter(|rule| !rule.is_null());
+        let theirs: Vec<(String, Value, Vec<String>)> = rules
+            .map(|rule| {
+                let table = format!("{} {}", text(&rule["family"]), text(&rule["table"]));
+                (table, action(rule), conditions(rule))
+            })
+            .collect();
+        let room = raum(&["host", "nat"])["namespaces"][0].clone();
+        let ours: Vec<(String, Value, Vec<String>)> = list(&room, "nat")
+            .iter()
+            .map(|rule| {
+                let conditions = list(rule, "matches").iter().map(text).collect();
+                (text(&rule["table"]), rule["action"].clone(), conditions)
+            })
+            .collect();
+        assert_eq!(theirs.len(), 7, "{all}");
+        assert_eq!(ours, theirs);
+    });
+}
+
+/// A firewall as people write it.
+const FIREWALL: &str = "table ip filter {
+    chain input { type filter hook input priority 0; policy drop; tcp dport 22 accept; jump admin; }
+    chain admin { ip saddr 10.0.0.0/8 accept; }
+}";
+
+#[test]
+fn what_filters_is_told() {
+    sandbox::run(|| {
+        if !written(FIREWALL) {
+            return;
+        }
+        let said = |args: &[&str]| {
+            let output = Command::new(RAUM).arg("show").args(args).output().expect("raum");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let filter = said(&["host", "filter"]);
+        let lines: Vec<&str> = filter.lines().collect();
+        let wanted = [
+            "input: what no rule accepts is dropped  (table ip filter)",
+            "  tcp dport 22 accept",
+            "  jump admin",
+            "admin, only by a jump  (table ip filter)",
+            "  ip saddr 10.0.0.0/8 accept",
+        ];
+        assert!(wanted.iter().all(|line| lines.contains(line)), "{filter}");
+        let whole = said(&["host"]);
+        assert!(lines.iter().all(|line| whole.contains(line)) && whole.contains("  filters\n"), "{whole}");
+        assert_eq!(list(&raum(&["host", "filter"])["namespaces"][0], "chains").len(), 2);
+    });
+}
+
 #[test]
 fn nat_rules_of_others_are_told_in_plain_words() {
     sandbox::run(|| {
-        let mut child = match Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn() {
-            Ok(child) => child,
-            Err(_) => return println!("`nft` is not installed: nobody writes rules"),
-        };
-        let mut input = child.stdin.take().expect("a pipe");
-        std::io::Write::write_all(&mut input, RULES.as_bytes()).expect("rules");
-        drop(input);
-        assert!(child.wait().expect("nft").success());
+        if !written(RULES) {
+            return;
+        }
         let output = Command::new(RAUM).args(["show", "host", "nat"]).output().expect("raum");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let lines: Vec<&str> = said.lines().filter(|line| !line.starts_with("not seen")).collect();

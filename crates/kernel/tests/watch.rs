@@ -2,6 +2,7 @@
 
 mod bare;
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -137,5 +138,51 @@ fn what_was_missed_is_told_and_looked_at_anew() {
         until(&mut watcher, "the last bridge is gone", |event| {
             event.namespace == "host" && event.change == Change::Removed && event.what.to_string().contains("br159")
         });
+    });
+}
+
+#[test]
+fn a_removed_namespace_whose_name_and_number_are_used_again_is_not_confused_with_the_new_one() {
+    const MANY: usize = 60;
+    /// More messages than are read before events are handed out.
+    const FLOOD: usize = 2500;
+    sandbox::run(|| {
+        let host = present().expect("here");
+        let name = |number: usize| format!("room{number}");
+        let make = || {
+            let made = (0..MANY).map(|number| bare::bound(&format!("/run/netns/{}", name(number))));
+            drop(made.collect::<Vec<_>>());
+        };
+        make();
+        let mut watcher = Watcher::open().expect("to watch");
+        for number in 0..FLOOD {
+            let [.., high, low] = u32::try_from(number).expect("small").to_be_bytes();
+            bare::address(&host, 1, [10, 99, high, low], 32);
+        }
+        for number in 0..MANY {
+            unmount(format!("/run/netns/{}", name(number)).as_str(), UnmountFlags::DETACH).expect("an unmount");
+            std::fs::remove_file(format!("/run/netns/{}", name(number))).expect("a file");
+        }
+        make();
+        // the old ones have gone, and each new one has come last
+        let mut last: BTreeMap<String, Change> = BTreeMap::new();
+        let mut gone = 0;
+        let end = Instant::now() + Duration::from_secs(600);
+        let is_done = |last: &BTreeMap<String, Change>, gone: usize| {
+            gone >= MANY && (0..MANY).all(|number| last.get(&name(number)) == Some(&Change::Added))
+        };
+        while Instant::now() < end && !is_done(&last, gone) {
+            for event in watcher.wait(Duration::from_millis(200)).expect("events") {
+                if matches!(event.what, What::Namespace { .. }) && event.namespace.starts_with("room") {
+                    gone += usize::from(event.change == Change::Removed);
+                    // one for which the old one still has the name is called by its inode, too
+                    let bare = event.namespace.split('#').next().unwrap_or_default().to_owned();
+                    if event.change == Change::Added || event.namespace == bare {
+                        last.insert(bare, event.change);
+                    }
+                }
+            }
+        }
+        assert!(is_done(&last, gone), "{gone} gone, {last:#?}");
     });
 }

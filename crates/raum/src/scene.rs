@@ -25,21 +25,34 @@ pub fn look(place: &Place, text: Option<&str>, parts: Parts) -> Result<Scene, Lo
     let found = raum_kernel::scene::find()?;
     let Some(text) = text else { return Ok(found.look(parts, |_| true)?) };
     let rooms: Vec<&Room> = found.rooms().collect();
-    let selected = match select(&rooms, text) {
-        // of a lab without namespaces only raum's records know the name
-        Err(unknown @ SelectError::Unknown { .. }) => {
-            let lab = LabName::new(text).ok().filter(|lab| place.labs().contains(lab));
-            Selected::Lab(lab.ok_or(unknown)?)
-        }
-        selected => selected?,
-    };
-    match selected {
+    match meant(place, &rooms, text)? {
         Selected::Room(name) => Ok(found.look(parts, |room| room.namespace == name)?),
         Selected::Lab(lab) => {
             let mut scene = found.look(parts, |room| room.owner == Owner::Host || room.is_of(&lab))?;
             scene.only(&lab);
             Ok(scene)
         }
+    }
+}
+
+/// Which of all namespaces and labs a text means.
+///
+/// # Errors
+/// [`LookError`]
+pub fn find(place: &Place, text: &str) -> Result<Selected, LookError> {
+    let found = raum_kernel::scene::find()?;
+    let rooms: Vec<&Room> = found.rooms().collect();
+    Ok(meant(place, &rooms, text)?)
+}
+
+fn meant(place: &Place, rooms: &[&Room], text: &str) -> Result<Selected, SelectError> {
+    match select(rooms, text) {
+        // of a lab without namespaces only raum's records know the name
+        Err(unknown @ SelectError::Unknown { .. }) => {
+            let lab = LabName::new(text).ok().filter(|lab| place.labs().contains(lab));
+            Ok(Selected::Lab(lab.ok_or(unknown)?))
+        }
+        selected => selected,
     }
 }
 

@@ -25,18 +25,29 @@ pub struct How<'a> {
 }
 
 impl How<'_> {
-    fn format(&self) -> Drawing {
-        let by_name = || match self.output?.extension()?.to_str()? {
-            "svg" => Some(Drawing::Svg),
-            "mmd" | "mermaid" => Some(Drawing::Mermaid),
-            "dot" | "gv" => Some(Drawing::Dot),
-            _ => None,
+    /// As asked, else by the ending of the file's name. A picture of another kind than the name promises would be found
+    /// out by whoever opens it.
+    fn format(&self) -> Result<Drawing, Failure> {
+        let Some(path) = self.output.filter(|path| self.format.is_none() && *path != Path::new("-")) else {
+            return Ok(self.format.unwrap_or(Drawing::Text));
         };
-        self.format.or_else(by_name).unwrap_or(Drawing::Text)
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match ending.as_str() {
+            "svg" => Ok(Drawing::Svg),
+            "mmd" | "mermaid" => Ok(Drawing::Mermaid),
+            "dot" | "gv" => Ok(Drawing::Dot),
+            "txt" | "text" | "" => Ok(Drawing::Text),
+            _ => Err(Failure::usage(
+                format!("{}: no picture that raum draws ends in `.{}`", path.display(), ending.escape_debug()),
+                Some("name it `.svg`, `.mmd`, `.dot` or `.txt`, or say `--format`".to_owned()),
+            )),
+        }
     }
 }
 
 pub fn run(what: Option<&str>, all: bool, how: How<'_>, look: Look) -> Result<Exit, Failure> {
+    // into whatever file JSON goes
+    let format = if look.json { Drawing::Text } else { how.format()? };
     let picture = match what {
         None if all => of_host()?,
         None => of_labs()?,
@@ -55,11 +66,11 @@ pub fn run(what: Option<&str>, all: bool, how: How<'_>, look: Look) -> Result<Ex
         if look.json {
             answer_json(&picture);
         } else {
-            answer(&draw(&picture, how.format()));
+            answer(&draw(&picture, format));
         }
         return Ok(Exit::Done);
     };
-    let drawn = if look.json { json(&picture)? } else { draw(&picture, how.format()) };
+    let drawn = if look.json { json(&picture)? } else { draw(&picture, format) };
     fs::write(path, drawn)
         .map_err(|error| Failure::refused(format!("cannot write {}: {}", path.display(), words(&error)), None))?;
     Ok(Exit::Done)

@@ -1,12 +1,17 @@
 //! `raum ns list`: the named namespaces of this host, whoever made them, and what raum knows of them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use comfy_table::{Table, presets};
+use ipnet::IpNet;
 use raum::Labs;
+use raum::place::Place;
 use raum::record::Record;
-use raum::resolve::names;
+use raum::resolve::{NETNS_DIR, names};
+use raum::scene::look;
 use raum_core::name::{LabName, NodeName};
+use raum_core::view::{Parts, Room};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -33,14 +38,21 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             known.extend(at.ns.name().cloned().map(|name| (name, (lab.clone(), node, at.addresses))));
         }
     }
-    let rows = names().into_iter().map(|name| match known.remove(&name) {
+    let names = names();
+    // what raum made it knows by heart; others are looked into
+    let foreign = lab.is_none() && names.iter().any(|name| !known.contains_key(name));
+    let mut seen = if foreign { addresses(place)? } else { BTreeMap::new() };
+    let rows = names.into_iter().map(|name| match known.remove(&name) {
         Some((lab, node, addresses)) => Row {
             namespace: name.to_string(),
             lab: Some(lab),
             node: Some(node),
             addresses: addresses.iter().map(ToString::to_string).collect(),
         },
-        None => Row { namespace: name.to_string(), lab: None, node: None, addresses: Vec::new() },
+        None => {
+            let addresses = seen.remove(&format!("{NETNS_DIR}/{name}")).unwrap_or_default();
+            Row { namespace: name.to_string(), lab: None, node: None, addresses }
+        }
     });
     let rows: Vec<Row> = rows.filter(|row| lab.is_none() || row.lab == lab).collect();
     if look.json {
@@ -59,4 +71,23 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
         answer(&lines.collect::<String>());
     }
     Ok(Exit::Done)
+}
+
+/// What there is inside, by the files of the namespaces: not what every namespace has (`127.0.0.1`, `fe80::`).
+fn addresses(place: &Place) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let parts = Parts { addresses: true, ..Parts::LINKS };
+    let scene = look(place, None, parts).map_err(|error| super::show::explain(&error))?;
+    let inside = |room: &Room| {
+        let all = room.interfaces.iter().flat_map(|link| &link.addresses);
+        all.filter(|net| is_worth(net)).map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let of_room = |room: &Room| room.paths.iter().map(|path| (path.clone(), inside(room))).collect::<Vec<_>>();
+    Ok(scene.namespaces.iter().flat_map(of_room).collect())
+}
+
+fn is_worth(net: &IpNet) -> bool {
+    match net.addr() {
+        IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
+        IpAddr::V4(ip) => !ip.is_loopback(),
+    }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use raum::Watcher;
-use raum_core::view::{Change, Event, What};
+use raum::place::Place;
+use raum::scene::{LookError, find};
+use raum_core::view::{Change, Event, SelectError, Selected, What};
 use serde::Serialize;
 
 use super::clock;
@@ -31,9 +33,11 @@ struct Line<'a> {
 pub fn run(what: Option<&str>, only: &[Kind], look: Look) -> Result<Exit, Failure> {
     let stop = stop::on_signal()?;
     let mut watcher = Watcher::open().map_err(|error| refused(&error))?;
-    for missing in watcher.missing() {
-        complain(&format!("{}: {missing}\n", paint(CHANGED, "not seen")));
-    }
+    // after the watcher: what comes in between is seen by both
+    let what = what.map(meant).transpose()?;
+    let what = what.as_deref();
+    let mut told = 0;
+    tell_missing(&watcher, &mut told);
     if look.live && !look.json {
         let count = watcher.count();
         let told = if count == 1 { "one namespace".to_owned() } else { format!("{count} namespaces") };
@@ -41,6 +45,7 @@ pub fn run(what: Option<&str>, only: &[Kind], look: Look) -> Result<Exit, Failur
     }
     while !stop.load(Ordering::Relaxed) && is_read() {
         let events = watcher.wait(PAUSE).map_err(|error| refused(&error))?;
+        tell_missing(&watcher, &mut told);
         let now = Timestamp::now();
         let mut lines = String::new();
         for event in events.iter().filter(|event| is_wanted(event, what, only)) {
@@ -59,6 +64,28 @@ pub fn run(what: Option<&str>, only: &[Kind], look: Look) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Done)
+}
+
+/// The name that its events will have. One that is not here yet may come: that it is waited for is said.
+fn meant(text: &str) -> Result<String, Failure> {
+    match find(&Place::default(), text) {
+        Ok(Selected::Room(name)) => Ok(name),
+        Ok(Selected::Lab(lab)) => Ok(lab.to_string()),
+        Err(LookError::Select(SelectError::Unknown { nearest, .. })) => {
+            let like = nearest.map(|nearest| format!(" (there is `{nearest}`)")).unwrap_or_default();
+            complain(&format!("waiting for `{text}`: no namespace or lab is called so yet{like}; Ctrl-C ends\n"));
+            Ok(text.to_owned())
+        }
+        Err(error) => Err(super::show::explain(&error)),
+    }
+}
+
+/// What cannot be seen, and was not told yet.
+fn tell_missing(watcher: &Watcher, told: &mut usize) {
+    for missing in watcher.missing().iter().skip(*told) {
+        complain(&format!("{}: {missing}\n", paint(CHANGED, "not seen")));
+    }
+    *told = watcher.missing().len();
 }
 
 fn refused(error: &raum_core::host::ObserveError) -> Failure {

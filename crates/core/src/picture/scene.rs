@@ -64,7 +64,7 @@ pub fn of_scene(scene: &Scene, which: Which<'_>) -> Picture {
     };
     let of_rooms = rooms.iter().flat_map(|room| room.missing.iter().map(move |missing| told(missing, Some(room))));
     // a lab's rooms have names by which they are all found
-    let of_all = scene.missing.iter().filter(|_| lab.is_none());
+    let of_all = scene.missing.iter().filter(|_| matches!(which, Which::All));
     maker.picture.missing = of_all.map(|missing| told(missing, None)).chain(of_rooms).collect();
     let mut picture = maker.picture.without_idle(Kind::Outside);
     if which != Which::All {

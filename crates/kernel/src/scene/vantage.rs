@@ -66,18 +66,20 @@ impl Vantage {
         self.fd.as_fd()
     }
 
-    /// Gives namespaces numbers that the kernel chooses, if they have none; says which.
+    /// Gives namespaces numbers from `next` on, if they have none; says which.
     ///
     /// # Errors
     /// The exchange failed.
-    pub fn numbers(&self, namespaces: &[BorrowedFd<'_>]) -> Result<Vec<Option<i32>>, OpError> {
+    pub fn numbers(&self, namespaces: &[BorrowedFd<'_>], next: &mut i32) -> Result<Vec<Option<i32>>, OpError> {
         let mut numbers = Vec::with_capacity(namespaces.len());
         for part in namespaces.chunks(QUESTIONS) {
             let (mut give, mut ask) = (Requests::new(), Requests::new());
             for fd in part {
                 let fd = fd.as_raw_fd().to_ne_bytes();
                 let request = &mut give.request(RTM_NEWNSID, 0, &[0; 4]);
-                request.attribute(NETNSA_NSID, &ANY.to_ne_bytes()).attribute(NETNSA_FD, &fd);
+                request.attribute(NETNSA_NSID, &next.to_ne_bytes()).attribute(NETNSA_FD, &fd);
+                // when all are used up, the kernel chooses
+                *next = if *next == ANY { ANY } else { next.checked_add(1).unwrap_or(ANY) };
                 ask.request(RTM_GETNSID, 0, &[0; 4]).attribute(NETNSA_FD, &fd);
             }
             // whoever has one already is refused another (EEXIST)

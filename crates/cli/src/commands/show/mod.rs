@@ -1,6 +1,7 @@
 //! `raum show`: what is there, whoever made it: an overview of all namespaces, or all of one, of a lab, or of everything; or
 //! a single kind of thing, for whoever knows what to look for.
 
+mod filter;
 mod interface;
 mod nat;
 mod overview;
@@ -90,15 +91,15 @@ fn seen(asked: &Asked) -> Result<Scene, Failure> {
         part::Shown::All => Parts::ALL,
     };
     let mut scene = look(&Place::default(), asked.what.as_deref(), parts).map_err(|error| explain(&error))?;
-    // processes that hide their namespace matter to whoever wants all of those, or to know who is inside
-    if asked.what.is_some() && !parts.processes && !parts.listeners {
+    // processes that hide their namespace matter to whoever wants all of those; a listener without one says so itself
+    if asked.what.is_some() {
         scene.missing.clear();
     }
     Ok(scene)
 }
 
 /// A name that leads nowhere, and what would lead somewhere.
-fn explain(error: &LookError) -> Failure {
+pub fn explain(error: &LookError) -> Failure {
     match error {
         LookError::Select(SelectError::Unknown { text, nearest: None }) => {
             super::inside::explain(&ResolveError::Unknown(text.clone()))

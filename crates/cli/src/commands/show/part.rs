@@ -3,13 +3,13 @@
 use raum_core::name::LabName;
 use raum_core::nft::Table;
 use raum_core::view::{
-    Forwarding, Interface, Listener, Missing, Neighbour, Owner, Parts, PolicyRule, Process, Room, RouteEntry, Scene,
-    Translation,
+    Forwarding, Interface, Listener, Missing, Neighbour, Owner, Parts, PolicyRule, Process, Room, RouteEntry,
+    RuleChain, Scene, Translation,
 };
 use serde::Serialize;
 
 use super::tables::{aligned, some};
-use super::{interface, missing, nat, room};
+use super::{filter, interface, missing, nat, room};
 use crate::args::Part;
 use crate::output::{BAD, DIM, GOOD, paint};
 
@@ -33,7 +33,7 @@ pub fn needed(part: Part) -> Parts {
         Part::Routes | Part::Rules => Parts { routes: true, ..none },
         Part::Neigh => Parts { neighbours: true, ..none },
         Part::Fdb => Parts { forwarding: true, ..none },
-        Part::Nat => Parts { nat: true, ..none },
+        Part::Nat | Part::Filter => Parts { nat: true, ..none },
         Part::Sockets => Parts { listeners: true, ..none },
         Part::Ps => Parts { processes: true, ..none },
     }
@@ -62,6 +62,7 @@ fn indented(room: &Room, part: Part, all: bool, indent: usize) -> Vec<String> {
         Part::Neigh => neighbours(room, indent),
         Part::Fdb => forwarding(room, all, indent),
         Part::Nat => nat::lines(room, indent),
+        Part::Filter => filter::lines(room, indent),
         Part::Sockets => listeners(room, indent),
         Part::Ps => {
             let rows = room.processes.iter().map(|process| vec![process.pid.to_string(), process.command.clone()]);
@@ -171,6 +172,8 @@ pub struct Narrow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tables: Option<&'a [Table]>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    chains: Option<&'a [RuleChain]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     listeners: Option<&'a [Listener]>,
     #[serde(skip_serializing_if = "<[Missing]>::is_empty")]
     missing: &'a [Missing],
@@ -204,6 +207,7 @@ fn narrow(room: &Room, shown: Shown) -> Narrow<'_> {
         forwarding: is(Part::Fdb).then_some(&room.forwarding),
         nat: is(Part::Nat).then_some(&room.nat),
         tables: is(Part::Nat).then_some(&room.tables),
+        chains: is(Part::Filter).then_some(&room.chains),
         listeners: is(Part::Sockets).then_some(&room.listeners),
         missing: &room.missing,
     }

@@ -2,7 +2,7 @@
 
 use raum_core::view::{PolicyRule, Room};
 
-use super::{interface, missing, nat, part};
+use super::{filter, interface, missing, nat, part};
 use crate::args::Part;
 use crate::output::{DIM, STRONG, paint};
 
@@ -32,6 +32,7 @@ pub fn text(room: &Room) -> String {
     section(&mut text, "routes", routes, room, Part::Routes);
     section(&mut text, "neighbours", part::lines(room, Part::Neigh, false), room, Part::Neigh);
     text += &nat::sections(room);
+    section(&mut text, "filters", filter::lines(room, 4), room, Part::Filter);
     section(&mut text, "listening", part::lines(room, Part::Sockets, false), room, Part::Sockets);
     text + &missing("  ", &room.missing)
 }

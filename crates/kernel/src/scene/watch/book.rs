@@ -10,9 +10,11 @@ use raum_core::host::OpError;
 use raum_core::name::{LabName, Mac};
 use raum_core::view::{Change, Event, Flow, Forwarding, Interface, Missing, Owner, Sample, What, differences};
 use rustix::fs::fstat;
+use rustix::io::Errno;
 
+use super::super::engine::Engines;
 use super::super::vantage::Vantage;
-use super::super::{AT_ONCE, engine, find, flow, lab, link, neighbour, owner, route};
+use super::super::{AT_ONCE, find, flow, lab, link, neighbour, owner, route};
 use crate::message::{Answer, Attribute, NLM_F_REPLACE};
 use crate::namespace;
 use crate::socket::{Protocol, Socket};
@@ -20,6 +22,8 @@ use crate::workers::spread;
 use crate::{errno, link::LOOPBACK};
 
 const PF_BRIDGE: u8 = 7;
+/// Ours begin here: the kernel gives the lowest that are free to those that nobody has found, but links lead to.
+const FIRST: i32 = 1 << 20;
 /// The number of the own namespace where there is no vantage.
 const HOME: i32 = -1;
 
@@ -30,6 +34,8 @@ pub(super) struct Book {
     nsfs: u64,
     rooms: BTreeMap<i32, Known>,
     inodes: HashMap<u64, i32>,
+    /// The number that the next one gets: none is used again, so that a late message about one that is gone means no other.
+    next: i32,
     /// Who has which name: a search through all rooms for each new one would take seconds where there are thousands.
     called: HashMap<String, u64>,
     /// What has happened and was not handed out.
@@ -51,6 +57,16 @@ struct Known {
     names: route::Names,
     addresses: BTreeSet<(u32, IpNet)>,
     neighbours: HashMap<(String, IpAddr), (Option<Mac>, String)>,
+    /// What is inside could not be listed, and is to be at the next look.
+    unread: Option<Unread>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unread {
+    /// Never was: what is there then is where one begins.
+    Ever,
+    /// Not since events were missed: what differs then has happened meanwhile.
+    Since,
 }
 
 /// Links, and addresses with the indices of their links.
@@ -79,6 +95,7 @@ impl Book {
             nsfs: stat.st_dev,
             rooms: BTreeMap::new(),
             inodes: HashMap::new(),
+            next: FIRST,
             called: HashMap::new(),
             events: Vec::new(),
             missing: Vec::new(),
@@ -108,11 +125,13 @@ impl Book {
             house.namespaces.remove(&own);
         }
         house.namespaces.entry(self.host_inode).or_default();
+        // asked once at most for all that are met in this look
+        let engines = Engines::default();
         let mut new: Vec<(u64, find::Found)> = Vec::new();
         for (inode, found) in house.namespaces {
             match self.inodes.get(&inode).and_then(|number| self.rooms.get(number)) {
                 Some(known) if known.traces == Traces::of(&found) => {}
-                Some(_) => self.rename(inode, found),
+                Some(_) => self.rename(inode, found, &engines),
                 None => new.push((inode, found)),
             }
         }
@@ -121,27 +140,28 @@ impl Book {
         }
         while !new.is_empty() {
             let part = new.split_off(new.len().saturating_sub(AT_ONCE));
-            self.take(part, beginning)?;
+            self.take(part, beginning, &engines)?;
         }
+        self.read_unread();
         Ok(())
     }
 
-    fn named(&self, inode: u64, found: &find::Found) -> (String, Owner) {
+    fn named(&self, inode: u64, found: &find::Found, engines: &Engines) -> (String, Owner) {
         if inode == self.host_inode {
             return ("host".to_owned(), Owner::Host);
         }
-        let (name, owner) = owner::of(found, &engine::Engines::default());
+        let (name, owner) = owner::of(found, engines);
         let is_taken = |name: &str| self.called.get(name).is_some_and(|owner| *owner != inode);
         let name = if name.is_empty() { format!("net:[{inode}]") } else { name };
         (if is_taken(&name) || name == "host" { format!("{name}#{inode}") } else { name }, owner)
     }
 
-    fn rename(&mut self, inode: u64, found: find::Found) {
+    fn rename(&mut self, inode: u64, found: find::Found, engines: &Engines) {
         // without a name and a process it keeps what it was called until the kernel says that it is gone
         if found.paths.is_empty() && found.elsewhere.is_none() && found.pids.is_empty() {
             return;
         }
-        let (name, owner) = self.named(inode, &found);
+        let (name, owner) = self.named(inode, &found, engines);
         let Some(known) = self.inodes.get(&inode).and_then(|number| self.rooms.get_mut(number)) else { return };
         known.traces = Traces::of(&found);
         known.ways = found;
@@ -157,7 +177,7 @@ impl Book {
     }
 
     /// Gives new ones their numbers, and notes what is in them.
-    fn take(&mut self, new: Vec<(u64, find::Found)>, beginning: bool) -> Result<(), OpError> {
+    fn take(&mut self, new: Vec<(u64, find::Found)>, beginning: bool, engines: &Engines) -> Result<(), OpError> {
         let mut opened: Vec<(u64, find::Found, OwnedFd)> = Vec::new();
         for (inode, found) in new {
             let fd = if inode == self.host_inode { namespace::present() } else { found.open(inode, self.nsfs) };
@@ -166,12 +186,12 @@ impl Book {
         }
         let borrowed: Vec<BorrowedFd<'_>> = opened.iter().map(|(_, _, fd)| fd.as_fd()).collect();
         let numbers = match &self.vantage {
-            Some(vantage) => vantage.numbers(&borrowed)?,
+            Some(vantage) => vantage.numbers(&borrowed, &mut self.next)?,
             None => vec![Some(HOME); borrowed.len()],
         };
         for ((inode, found, _), number) in opened.into_iter().zip(numbers) {
             let Some(number) = number else { continue };
-            let (name, owner) = self.named(inode, &found);
+            let (name, owner) = self.named(inode, &found, engines);
             let traces = Traces::of(&found);
             let mut known = Known {
                 inode,
@@ -184,12 +204,20 @@ impl Book {
                 names: route::Names::new(),
                 addresses: BTreeSet::new(),
                 neighbours: HashMap::new(),
+                unread: None,
             };
             let mut inside = Vec::new();
-            let listed = self.list(number);
-            if let Ok((links, addresses)) = listed {
-                known.compare(links, addresses, &mut inside);
+            match self.list(number) {
+                Ok((links, addresses)) => known.compare(links, addresses, &mut inside),
+                // the kernel's message that it is gone is on its way
+                Err(error) if is_gone(&error) => {}
+                Err(error) => {
+                    known.unread = Some(Unread::Ever);
+                    self.not_listed(&known.name, &error);
+                }
             }
+            // a number of the kernel's choice was another's, of whose end nothing was heard
+            self.gone(number);
             if !beginning {
                 let what = What::Namespace { name: known.name.clone(), owner: known.owner.clone() };
                 self.events.push(known.event(Change::Added, what));
@@ -212,7 +240,7 @@ impl Book {
     }
 
     /// After events were missed: says so, and what is different now.
-    pub fn compare(&mut self) -> Result<(), OpError> {
+    pub fn compare(&mut self) {
         self.events.push(Event {
             namespace: "host".to_owned(),
             lab: None,
@@ -221,16 +249,45 @@ impl Book {
         });
         let numbers: Vec<i32> = self.rooms.keys().copied().collect();
         for number in numbers {
-            let listed = self.list(number);
-            let Some(known) = self.rooms.get_mut(&number) else { continue };
-            match listed {
-                Ok((links, addresses)) => known.compare(links, addresses, &mut self.events),
-                // that it is gone was missed, too
-                Err(_) if self.vantage.is_some() => self.gone(number),
-                Err(error) => return Err(error),
+            self.list_anew(number);
+        }
+    }
+
+    /// Looks into those that could not be listed before.
+    fn read_unread(&mut self) {
+        let unread = self.rooms.iter().filter(|(_, known)| known.unread.is_some());
+        for number in unread.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.list_anew(number);
+        }
+    }
+
+    /// Says what is different in one. Only a number that nobody has means that it is gone: whatever else is refused, it is
+    /// kept, and listed at the next look.
+    fn list_anew(&mut self, number: i32) {
+        let listed = self.list(number);
+        let Some(known) = self.rooms.get_mut(&number) else { return };
+        match listed {
+            Ok((links, addresses)) => {
+                let mut now = Vec::new();
+                known.compare(links, addresses, &mut now);
+                if known.unread.take() != Some(Unread::Ever) {
+                    self.events.append(&mut now);
+                }
+            }
+            Err(error) if is_gone(&error) => self.gone(number),
+            Err(error) => {
+                known.unread.get_or_insert(Unread::Since);
+                let name = known.name.clone();
+                self.not_listed(&name, &error);
             }
         }
-        Ok(())
+    }
+
+    fn not_listed(&mut self, name: &str, error: &OpError) {
+        let missing = Missing { what: format!("for now, what is in {name}"), why: error.words() };
+        if !self.missing.contains(&missing) {
+            self.missing.push(missing);
+        }
     }
 
     pub fn sample(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Sample>, OpError> {
@@ -414,6 +471,11 @@ impl Known {
         let change = if answer.kind == 29 { Change::Removed } else { Change::Added };
         (found.state != "permanent").then(|| self.event(change, What::Forwarding(found)))
     }
+}
+
+/// No namespace has the number (`rtnl_get_net_ns_capable`, net/core/rtnetlink.c).
+fn is_gone(error: &OpError) -> bool {
+    error.errno == Errno::INVAL.raw_os_error()
 }
 
 fn of_loopback(what: &What) -> bool {

@@ -36,6 +36,8 @@ pub struct Watcher {
     /// Says when something is mounted or unmounted.
     mounts: File,
     looked: Instant,
+    /// Something was mounted or unmounted since.
+    mounted: bool,
     book: Book,
 }
 
@@ -64,7 +66,7 @@ impl Watcher {
         };
         let path = "/proc/self/mountinfo";
         let mounts = File::open(path).map_err(|cause| errno::at_io(path, &cause))?;
-        let mut watcher = Self { ear, mounts, looked: Instant::now(), book: Book::new(vantage)? };
+        let mut watcher = Self { ear, mounts, looked: Instant::now(), mounted: false, book: Book::new(vantage)? };
         watcher.book.look(true)?;
         Ok(watcher)
     }
@@ -119,28 +121,36 @@ impl Watcher {
             Err(Errno::INTR) => return Ok(()),
             Err(cause) => return Err(errno::at("poll", cause)),
         }
-        let mounted = !polled[1].revents().is_empty();
-        self.drain()?;
-        // only then: what is gone must be known before what has come, who may have its number
-        if mounted || self.looked.elapsed() >= AGAIN {
+        // told once by the kernel, so remembered until it was looked
+        self.mounted |= !polled[1].revents().is_empty();
+        // only when all was heard: what is gone must be known before what has come, which may have its inode
+        if self.drain()? && (self.mounted || self.looked.elapsed() >= AGAIN) {
             self.book.look(false)?;
+            self.mounted = false;
             self.looked = Instant::now();
         }
         Ok(())
     }
 
-    fn drain(&mut self) -> Result<(), OpError> {
-        let mut overrun = false;
+    /// Whether all was heard that there is for now.
+    fn drain(&mut self) -> Result<bool, OpError> {
+        let (mut overrun, mut silent) = (false, false);
         for _ in 0..AT_ONCE {
             match self.ear.hear()? {
-                Heard::Silence => break,
+                Heard::Silence => {
+                    silent = true;
+                    break;
+                }
                 Heard::Overrun => overrun = true,
                 Heard::Messages(number, bytes) => {
                     Answers::new(bytes).for_each(|answer| self.book.note(number, &answer));
                 }
             }
         }
-        if overrun { self.book.compare() } else { Ok(()) }
+        if overrun {
+            self.book.compare();
+        }
+        Ok(silent)
     }
 }
 
