@@ -163,7 +163,13 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
                             .is_some_and(|bridge| wished(bridge).any(|own| from.contains(&own.addr())))
                     })
                 };
-                let concerns = when.from.is_some_and(inside);
+                // at the end of a bare wire as well
+                let of_node = |from: IpNet| {
+                    let rooms = maker.names.keys().filter(|room| !maker.is_host(**room));
+                    let own = rooms.flat_map(|room| &maker.rooms[*room].interfaces).flat_map(|link| &link.addresses);
+                    own.into_iter().any(|own| from.contains(&own.addr()))
+                };
+                let concerns = when.from.is_some_and(|from| inside(from) || of_node(from));
                 return Err(Why { text: "no switch here has the host as its gateway for these".to_owned(), concerns });
             }
             if when.other.is_some() || when.to.is_some() || when.ports.is_some() || ports.is_some() {
