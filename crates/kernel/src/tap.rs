@@ -105,12 +105,14 @@ impl Tap {
         attach(&fd, filter).map_err(|cause| errno::at("the filter", cause))?;
         let blocks = (bytes / BLOCK).max(2);
         let version: c_int = 2; // TPACKET_V3 in enum tpacket_versions
-        set(&fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version).map_err(|cause| errno::at("TPACKET_V3", cause))?;
+        // SAFETY: the option takes an int.
+        unsafe { set(&fd, libc::SOL_PACKET, libc::PACKET_VERSION, &version) }
+            .map_err(|cause| errno::at("TPACKET_V3", cause))?;
         let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
         let request: [u32; 7] =
             [number(BLOCK), number(blocks), number(FRAME), number(BLOCK / FRAME * blocks), RETIRE_MS, 0, 0];
-        // struct tpacket_req3 is seven unsigned ints
-        set(&fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)
+        // SAFETY: the option takes a struct tpacket_req3, which is seven unsigned ints.
+        unsafe { set(&fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request) }
             .map_err(|cause| errno::at("a ring for packets", cause))?;
         // SAFETY: a new mapping where the kernel likes, of the ring that was just made.
         let start = unsafe {
@@ -212,9 +214,10 @@ fn frames(block: &[u8], each: &mut dyn FnMut(Frame<'_>)) {
 
 fn attach(fd: &OwnedFd, filter: &[Instruction]) -> Result<(), Errno> {
     let length = u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?;
-    // Instruction is laid out as struct sock_filter
     let program = libc::sock_fprog { len: length, filter: filter.as_ptr().cast_mut().cast() };
-    set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+    // SAFETY: the option takes a struct sock_fprog; what that points to lives through the call, as many as it says, each laid out
+    // as struct sock_filter.
+    unsafe { set(fd, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program) }
 }
 
 fn length_of<T>() -> libc::socklen_t {
@@ -225,14 +228,16 @@ fn checked(result: c_int) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)) }
 }
 
-fn set<T>(fd: &OwnedFd, level: c_int, option: c_int, value: &T) -> Result<(), Errno> {
-    // SAFETY: the pointer and the length are those of a living value of the type that the option takes.
+/// # Safety
+/// The option takes a value of this type, and whatever that points to lives through the call.
+unsafe fn set<T>(fd: &OwnedFd, level: c_int, option: c_int, value: &T) -> Result<(), Errno> {
+    // SAFETY: the pointer and the length are those of a living value; the caller answers for its type.
     checked(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, ptr::from_ref(value).cast(), length_of::<T>()) })
 }
 
-fn get<T>(fd: &OwnedFd, level: c_int, option: c_int, value: &mut T) -> Result<(), Errno> {
-    let mut length = length_of::<T>();
-    // SAFETY: the kernel writes no more than `length` bytes, which are those of the value; any bits are a value of it.
+fn get<const N: usize>(fd: &OwnedFd, level: c_int, option: c_int, value: &mut [u32; N]) -> Result<(), Errno> {
+    let mut length = length_of::<[u32; N]>();
+    // SAFETY: the kernel writes no more than `length` bytes, which are those of the array; any bits are numbers.
     checked(unsafe { libc::getsockopt(fd.as_raw_fd(), level, option, ptr::from_mut(value).cast(), &mut length) })
 }
 

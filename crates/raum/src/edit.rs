@@ -12,7 +12,7 @@ use raum_core::diff::diff;
 use raum_core::host::Host;
 use raum_core::lab::edit::Edit;
 use raum_core::lab::{Lab, parse};
-use raum_core::name::{LabName, NsName};
+use raum_core::name::{LabName, NsId, NsName};
 use raum_core::plan::Plan;
 
 use crate::error::Error;
@@ -183,7 +183,8 @@ impl Labs {
         let around = self.around(lab)?;
         let mut scope = self.scope_of(lab, &around)?;
         scope.inside = false;
-        let before = self.host().observe(&scope)?;
+        let mut before = self.host().observe(&scope)?;
+        before.entry(&NsId::Host).zones.extend(self.remembered_zones(lab));
         let plan = diff(lab, &before, &absent(lab, &around)).unwrap_or_default();
         Ok((plan, inhabited(&before)?))
     }

@@ -390,7 +390,7 @@ impl Labs {
 
     /// The interfaces that a lab's record says are in firewalld's zone: the mark for that is in the lab's table, which somebody
     /// may have flushed.
-    fn remembered_zones(&self, lab: &LabName) -> BTreeSet<IfName> {
+    pub(crate) fn remembered_zones(&self, lab: &LabName) -> BTreeSet<IfName> {
         let record = Record::read(&self.place, lab).ok().flatten();
         record
             .and_then(|mut record| record.state.namespaces.remove(&NsId::Host))

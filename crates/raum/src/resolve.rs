@@ -194,15 +194,13 @@ fn lab_of(place: &Place, labs: &[LabName], ns: &NsName) -> Option<(LabName, Node
         let node = ns.as_str().strip_prefix(lab.as_str())?.strip_prefix('-')?;
         Some((lab.clone(), NodeName::new(node).ok()?))
     };
-    let mut named: Vec<_> = labs.iter().filter_map(split).collect();
-    if named.len() == 1 {
+    let bare = labs.iter().filter(|lab| lab.as_str() == DEFAULT_LAB);
+    let bare = bare.filter_map(|lab| Some((lab.clone(), NodeName::new(ns.as_str()).ok()?)));
+    let mut named: Vec<_> = labs.iter().filter_map(split).chain(bare).collect();
+    // of the lab `default` any name could be, and only its record tells
+    if named.len() == 1 && named.iter().all(|(lab, _)| lab.as_str() != DEFAULT_LAB) {
         return named.pop();
     }
-    named.extend(
-        labs.iter()
-            .filter(|lab| lab.as_str() == DEFAULT_LAB)
-            .filter_map(|lab| Some((lab.clone(), NodeName::new(ns.as_str()).ok()?))),
-    );
     named.into_iter().find(|(lab, node)| {
         let record = Record::read(place, lab).ok().flatten();
         record.is_some_and(|record| record.nodes.get(node).is_some_and(|known| known.ns.name() == Some(ns)))

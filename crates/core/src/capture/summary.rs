@@ -30,8 +30,8 @@ fn ethernet(frame: &[u8]) -> Option<String> {
         packet = packet.get(4..)?;
     }
     let text = match kind {
-        IPV4 => ipv4(packet),
-        IPV6 => ipv6(packet),
+        IPV4 => ipv4(packet, Told::Frame),
+        IPV6 => ipv6(packet, Told::Frame),
         ARP => arp(packet),
         0..0x600 => Some(format!("{} → {} IEEE 802.3, length {kind}", mac(frame, 6)?, mac(frame, 0)?)),
         kind => Some(format!("{} → {} EtherType 0x{kind:04x}", mac(frame, 6)?, mac(frame, 0)?)),
@@ -40,8 +40,22 @@ fn ethernet(frame: &[u8]) -> Option<String> {
     Some(tag + &text)
 }
 
-fn ipv4(packet: &[u8]) -> Option<String> {
+/// Where a packet stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// In a frame.
+    Frame,
+    /// In an ICMP error. An error about an error is not allowed (RFC 1122, section 3.2.2), and is not looked into: there may be
+    /// thousands within each other.
+    Quoted,
+}
+
+fn ipv4(packet: &[u8], told: Told) -> Option<String> {
+    // RFC 791, section 3.1: five words at least
     let header = usize::from(packet.first()? & 0xf) * 4;
+    if header < 20 {
+        return None;
+    }
     let (from, to) = (v4_at(packet, 12)?, v4_at(packet, 16)?);
     let total = usize::from(u16_at(packet, 2)?);
     let fragment = u16_at(packet, 6)? & 0x1fff;
@@ -50,10 +64,11 @@ fn ipv4(packet: &[u8]) -> Option<String> {
     }
     // what follows the packet's end fills the frame up; large ones leave their length to the card
     let end = if total < header || total > packet.len() { packet.len() } else { total };
-    transport(*packet.get(9)?, from.into(), to.into(), packet.get(header..end)?, total.saturating_sub(header))
+    let length = total.saturating_sub(header);
+    transport(*packet.get(9)?, [from.into(), to.into()], packet.get(header..end)?, length, told)
 }
 
-fn ipv6(packet: &[u8]) -> Option<String> {
+fn ipv6(packet: &[u8], told: Told) -> Option<String> {
     let (from, to) = (v6_at(packet, 8)?, v6_at(packet, 24)?);
     let length = usize::from(u16_at(packet, 4)?);
     let (mut next, mut body) = (*packet.get(6)?, packet.get(40..)?);
@@ -75,10 +90,10 @@ fn ipv6(packet: &[u8]) -> Option<String> {
             _ => break,
         }
     }
-    transport(next, from.into(), to.into(), body, body.len())
+    transport(next, [from.into(), to.into()], body, body.len(), told)
 }
 
-fn transport(protocol: u8, from: IpAddr, to: IpAddr, body: &[u8], length: usize) -> Option<String> {
+fn transport(protocol: u8, [from, to]: [IpAddr; 2], body: &[u8], length: usize, told: Told) -> Option<String> {
     let ports = || -> Option<(SocketAddr, SocketAddr)> {
         Some((SocketAddr::new(from, u16_at(body, 0)?), SocketAddr::new(to, u16_at(body, 2)?)))
     };
@@ -98,8 +113,8 @@ fn transport(protocol: u8, from: IpAddr, to: IpAddr, body: &[u8], length: usize)
             let (from, to) = ports()?;
             format!("{from} → {to} SCTP")
         }
-        ICMP => format!("{from} → {to} ICMP {}", icmp(body)?),
-        ICMPV6 => format!("{from} → {to} ICMPv6 {}", icmpv6(body)?),
+        ICMP => format!("{from} → {to} ICMP {}", icmp(body, told)?),
+        ICMPV6 => format!("{from} → {to} ICMPv6 {}", icmpv6(body, told)?),
         other => format!("{from} → {to} IP protocol {other}, {length} bytes"),
     })
 }
@@ -124,10 +139,10 @@ fn tcp(segment: &[u8], length: usize) -> Option<String> {
     Some(text)
 }
 
-fn icmp(body: &[u8]) -> Option<String> {
+fn icmp(body: &[u8], told: Told) -> Option<String> {
     let (kind, code) = (*body.first()?, *body.get(1)?);
     let echo = || Some(format!("id {} seq {}", u16_at(body, 4)?, u16_at(body, 6)?));
-    let about = || match body.get(8..).and_then(ipv4) {
+    let about = || match body.get(8..).filter(|_| told == Told::Frame).and_then(|packet| ipv4(packet, Told::Quoted)) {
         Some(quoted) => format!(": {quoted}"),
         None => String::new(),
     };
@@ -148,10 +163,10 @@ fn icmp(body: &[u8]) -> Option<String> {
 }
 
 /// RFC 4443 and RFC 4861.
-fn icmpv6(body: &[u8]) -> Option<String> {
+fn icmpv6(body: &[u8], told: Told) -> Option<String> {
     let (kind, code) = (*body.first()?, *body.get(1)?);
     let echo = || Some(format!("id {} seq {}", u16_at(body, 4)?, u16_at(body, 6)?));
-    let about = || match body.get(8..).and_then(ipv6) {
+    let about = || match body.get(8..).filter(|_| told == Told::Frame).and_then(|packet| ipv6(packet, Told::Quoted)) {
         Some(quoted) => format!(": {quoted}"),
         None => String::new(),
     };
@@ -276,6 +291,17 @@ mod tests {
 
     fn frame(kind: u16, packet: &[u8]) -> Vec<u8> {
         [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2][..], &kind.to_be_bytes(), packet].concat()
+    }
+
+    #[test]
+    fn an_error_in_an_error_is_not_looked_into() {
+        let mut packet = v4(17, &[0, 53, 0, 53, 0, 8, 0, 0]);
+        for _ in 0..1000 {
+            packet.truncate(20 + 28 * 2000);
+            packet = v4(1, &[&[3, 1, 0, 0, 0, 0, 0, 0][..], &packet].concat());
+        }
+        let line = line(&frame(IPV4, &packet));
+        assert_eq!(line, "10.0.0.1 → 10.0.0.2 ICMP host unreachable: 10.0.0.1 → 10.0.0.2 ICMP host unreachable");
     }
 
     fn v4(protocol: u8, body: &[u8]) -> Vec<u8> {

@@ -33,12 +33,6 @@ const NO_REASONS: [&str; 3] = ["NOT_SPECIFIED", "CONSUMED", "NOT_DROPPED_YET"];
 const ENABLE: c_ulong = 0x2400;
 const DISABLE: c_ulong = 0x2401;
 
-unsafe extern "C" {
-    /// syscall(2) and ioctl(2), from the C library that std links already; rustix knows no perf events.
-    fn syscall(number: c_long, ...) -> c_long;
-    fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
-}
-
 /// The number of perf_event_open(2), where it is known.
 const PERF_EVENT_OPEN: Option<c_long> = if cfg!(target_arch = "x86_64") {
     Some(298)
@@ -99,7 +93,7 @@ impl Drops {
         let (here, any_cpu, no_group): (c_int, c_int, c_int) = (0, -1, -1);
         // SAFETY: the attributes are an array of the size that they name, which lives through the call; the rest are
         // numbers.
-        let fd = unsafe { syscall(number, attr.as_ptr(), here, any_cpu, no_group, CLOEXEC) };
+        let fd = unsafe { libc::syscall(number, attr.as_ptr(), here, any_cpu, no_group, CLOEXEC) };
         let fd = c_int::try_from(fd).ok().filter(|fd| *fd >= 0);
         let fd = fd.ok_or_else(|| errno::at_io("perf events", &std::io::Error::last_os_error()))?;
         // SAFETY: the kernel has just given this descriptor to nobody else.
@@ -117,7 +111,7 @@ impl Drops {
 
     fn control(&self, request: c_ulong) -> Result<(), OpError> {
         // SAFETY: the descriptor is open; these requests take a number only.
-        if unsafe { ioctl(self.fd.as_raw_fd(), request, 0) } == 0 {
+        if unsafe { libc::ioctl(self.fd.as_raw_fd(), request, 0) } == 0 {
             return Ok(());
         }
         Err(errno::at_io("perf events", &std::io::Error::last_os_error()))

@@ -108,8 +108,9 @@ impl Capture {
         let end = limits.duration.and_then(|duration| Instant::now().checked_add(duration));
         let mut left = limits.count.unwrap_or(u64::MAX);
         let mut next_look = Instant::now() + SLICE;
+        let mut all_gone = false;
         loop {
-            let over = stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
+            let over = all_gone || stop.load(Ordering::Relaxed) || end.is_some_and(|end| Instant::now() >= end);
             if over {
                 // what passed before is in blocks that the kernel hands over in a moment
                 std::thread::sleep(LATE);
@@ -126,10 +127,10 @@ impl Capture {
             if Instant::now() >= next_look {
                 next_look = Instant::now() + SLICE;
                 self.count()?;
-                if self.totals.iter().all(|totals| totals.gone) {
-                    self.pending.tell(u64::MAX, &mut left, told).map_err(CaptureError::Write)?;
-                    break;
-                }
+                all_gone = self.totals.iter().all(|totals| totals.gone);
+            }
+            if all_gone {
+                continue;
             }
             self.wait(end)?;
         }

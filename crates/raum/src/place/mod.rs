@@ -252,7 +252,8 @@ impl Place {
         self.write_all(lab, &[New { name: file, mode, content }])
     }
 
-    /// Writes several, so that after an error all are as they were.
+    /// Writes several: all are written before the first takes its place, so that only an error of the renaming itself leaves some
+    /// of them new.
     ///
     /// # Errors
     /// [`FileError`]
