@@ -169,7 +169,9 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
                     let own = rooms.flat_map(|room| &maker.rooms[*room].interfaces).flat_map(|link| &link.addresses);
                     own.into_iter().any(|own| from.contains(&own.addr()))
                 };
-                let concerns = when.from.is_some_and(|from| inside(from) || of_node(from));
+                // Docker's rules for who calls himself by a published port are no way out
+                let out = when.to.is_none();
+                let concerns = when.from.is_some_and(|from| inside(from) || (out && of_node(from)));
                 return Err(Why { text: "no switch here has the host as its gateway for these".to_owned(), concerns });
             }
             if when.other.is_some() || when.to.is_some() || when.ports.is_some() || ports.is_some() {
