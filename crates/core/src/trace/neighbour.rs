@@ -107,6 +107,14 @@ fn nobody(scene: &Scene, room: &Room, dev: &Interface, hop: IpAddr, via: bool, o
     let others = together(scene, room);
     let elsewhere = others.into_iter().find(|other| other.namespace != room.namespace && has(other, hop));
     let here = &room.namespace;
+    if dev.kind == "loopback" {
+        let what = format!("a route in {here} leads {hop} to {}, where nobody else is", dev.name);
+        let length = if hop.is_ipv6() { 128 } else { 32 };
+        let mut routes = room.routes.iter().filter(|route| route.kind == "unicast" && route.to.contains(&hop));
+        let route = routes.find(|route| route.dev.as_ref() == Some(&dev.name));
+        let to = route.map_or_else(|| format!("{hop}/{length}"), |route| route.to.to_string());
+        return Cause::new(Code::NoRoute, here, what, Some(ip(room, &format!("route del {to} dev {}", dev.name))));
+    }
     match (via, elsewhere.filter(|_| !is_link_local(hop))) {
         (true, Some(other)) => {
             let what = format!(

@@ -217,6 +217,8 @@ rows! {
     no_route: Row { fault: |v6| no_default("street-laptop", v6), cause: Code::NoRoute, ..Row::STREET },
     no_route_to_its_own_network: Row { fault: |v6| no_network("host", ["10.10.0.0/24", "fd10::/64"][usize::from(v6)]),
         cause: Code::NoRoute, says: "but not the route to", ..Row::SHOP },
+    route_to_oneself: Row { fault: |v6| route_on_link("plain-router", ["10.2.0.2/32", "fd0b::2/128"][usize::from(v6)], "lo"),
+        cause: Code::NoRoute, says: "to lo, where nobody else is", ..Row::PLAIN },
     route_forbids: Row { fault: |v6| forbid("street-laptop", ["203.0.113.0/24", "2001:db8::/48"][usize::from(v6)]),
         cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
     rule_forbids: Row { fault: |v6| policy("street-laptop", v6, 77, None), cause: Code::RouteForbids,
