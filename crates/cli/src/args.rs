@@ -29,7 +29,8 @@ pub enum Command {
         /// The lab file; `-` is standard input.
         #[arg(default_value = "raum.yaml")]
         file: PathBuf,
-        /// Where a firewall of others drops the lab's packets, add rules to it that let them pass; `down` removes them.
+        /// Where a firewall of others drops the lab's packets, add rules to it that let them pass; `up` without this,
+        /// or `down`, removes them.
         #[arg(long)]
         with_foreign_rules: bool,
         /// If a lab of this name is up from another file, change it to what this file says.

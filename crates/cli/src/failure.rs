@@ -6,7 +6,9 @@ use raum::error::Error;
 use raum::labs::{left_behind, left_lines};
 use raum::reach::{Cause, Failure as NotReached};
 use raum_core::lab::edit::LINE_AT;
+use raum_core::plan::Op;
 use raum_core::problem::{Problem, Sheet, render, render_sheets};
+use raum_core::state::Sysctl;
 use serde::Serialize;
 
 use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, paint};
@@ -204,6 +206,10 @@ fn explain(error: &Error) -> String {
             &error.to_string(),
             Some("`raum up FILE` of its lab file compares and makes a new one; `raum down` works without"),
         ),
+        Error::Interrupted(lab) => lines(
+            &error.to_string(),
+            Some(&format!("`raum up FILE` of its lab file does the rest; `raum down {lab}` removes what there is")),
+        ),
         Error::NoNamespace(_) => lines(&error.to_string(), Some("`raum graph --all` shows them, with their names")),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
@@ -252,6 +258,10 @@ fn not_reached(lab: &str, failure: &NotReached) -> String {
         }
         _ => {}
     }
+    let way_out = match &failure.cause {
+        Cause::Refused { op, error, .. } => without_v6(op, error.code),
+        _ => None,
+    };
     if failure.left.is_empty() {
         let undone = match failure.undone {
             0 => "nothing had been done".to_owned(),
@@ -259,6 +269,7 @@ fn not_reached(lab: &str, failure: &NotReached) -> String {
             n => format!("all {n} earlier steps; the host is as before"),
         };
         row("undone", &undone);
+        text += &way_out.map(|way_out| help(&way_out)).unwrap_or_default();
     } else {
         row("undone", "not everything; these are still to be done:");
         for line in left_lines(&failure.left) {
@@ -267,4 +278,15 @@ fn not_reached(lab: &str, failure: &NotReached) -> String {
         text += &help(&format!("`raum down {lab}` removes what carries the lab's mark"));
     }
     text
+}
+
+/// The kernel refuses IPv6 addresses where somebody has switched IPv6 off (`ipv6_add_addr`, net/ipv6/addrconf.c).
+fn without_v6(op: &Op, code: &str) -> Option<String> {
+    let Op::AddAddress { ns, link, address } = op else { return None };
+    if code != "EACCES" || address.addr().is_ipv4() {
+        return None;
+    }
+    let key = Sysctl::ipv6(link, "disable_ipv6");
+    let switch_on = raum_core::render::command(&Op::SetSysctl { ns: ns.clone(), key, value: "0".to_owned() });
+    Some(format!("IPv6 is switched off there; this switches it on: {}", switch_on.join("; ")))
 }

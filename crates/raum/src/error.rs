@@ -76,6 +76,9 @@ pub enum Error {
     /// A lab is there by its marks, but what it should be is not known: raum's files are gone.
     #[error("lab `{0}` is up, but raum's record of it is gone")]
     NoRecord(LabName),
+    /// The first `up` of a lab was killed half way, or is under way: what it should be was never written down.
+    #[error("lab `{0}` is not up: its `raum up` was interrupted")]
+    Interrupted(LabName),
     /// No such namespace.
     #[error("there is no network namespace `{0}` on this host")]
     NoNamespace(String),

@@ -421,10 +421,13 @@ impl Labs {
     /// What is missing of a lab, compared with its last `up`: the plan that would repair it.
     ///
     /// # Errors
-    /// [`Error::NoLab`], or [`Error::NoRecord`] if there is nothing to compare with.
+    /// [`Error::NoLab`], or [`Error::NoRecord`] or [`Error::Interrupted`] if there is nothing to compare with.
     pub fn drift(&mut self, lab: &LabName) -> Result<(Record, Plan), Error> {
         permission::check()?;
         let Some(record) = Record::read(&self.place, lab)? else {
+            if self.place.has(lab, JOURNAL) {
+                return Err(Error::Interrupted(lab.clone()));
+            }
             let is_there = self.host.labs()?.iter().any(|found| found.name == *lab);
             return Err(if is_there { Error::NoRecord(lab.clone()) } else { Error::NoLab(lab.to_string()) });
         };

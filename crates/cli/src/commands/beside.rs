@@ -38,7 +38,7 @@ pub fn notes(obstacles: &[Obstacle], lab: &LabName, file: Option<&Path>, edited:
             Some(file) if !edited => format!("raum up --with-foreign-rules {}", file.display()),
             _ => format!("raum export {lab} | raum up --with-foreign-rules -"),
         };
-        text += &format!("  or let raum do it, until `raum down`:\n    {again}\n");
+        text += &format!("  or let raum do it, until `raum up` without that or `raum down`:\n    {again}\n");
     }
     text
 }

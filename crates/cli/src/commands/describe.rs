@@ -101,8 +101,20 @@ fn change(set: &LinkChange) -> String {
         Some(None) => parts.push("on no switch".to_owned()),
         None => {}
     }
-    if let Some(alias) = &set.alias {
-        parts.push(format!("alias {alias}"));
+    match set.isolated {
+        Some(true) => parts.push("isolated from other such ports".to_owned()),
+        Some(false) => parts.push("isolated no longer".to_owned()),
+        None => {}
+    }
+    match set.hairpin {
+        Some(true) => parts.push("hands packets back (hairpin)".to_owned()),
+        Some(false) => parts.push("hands no packets back (hairpin off)".to_owned()),
+        None => {}
+    }
+    match set.alias.as_deref() {
+        Some("") => parts.push("no alias".to_owned()),
+        Some(alias) => parts.push(format!("alias {alias}")),
+        None => {}
     }
     match &set.altname {
         Some(AltnameChange::Add(name)) => parts.push(format!("also called {name}")),

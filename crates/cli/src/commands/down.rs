@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use raum::Labs;
+use raum_core::lab::nearest;
 use raum_core::name::LabName;
 use serde::Serialize;
 
@@ -44,7 +45,8 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
                 let operations = removed.plan.ops().count();
                 if !look.json {
                     let word = if operations == 0 { "is not up, nothing to remove" } else { "is down" };
-                    answer(&format!("{} {word}\n", paint(STRONG, &lab)));
+                    let near = if operations == 0 { meant(&mut labs, &lab)? } else { String::new() };
+                    answer(&format!("{} {word}{near}\n", paint(STRONG, &lab)));
                 }
                 for (ns, pids) in &removed.inhabited {
                     let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
@@ -62,6 +64,13 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
         answer_json(&reports);
     }
     Ok(worst)
+}
+
+/// Another lab that is there, with a name like this one. It stays: to remove it by a slip of the finger is worse than not to.
+fn meant(labs: &mut Labs, lab: &LabName) -> Result<String, Failure> {
+    let there = labs.list()?;
+    let near = nearest(lab.as_str(), there.iter().map(|found| found.lab.as_str()));
+    Ok(near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
 }
 
 /// A file if there is one or it looks like one, else the name of a lab.

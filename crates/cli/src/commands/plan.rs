@@ -21,6 +21,7 @@ pub fn run(file: &Path, form: Option<Form>, foreign_rules: bool, look: Look) -> 
     })?;
     let name = prepared.lab.name.as_str();
     match form {
+        Some(Form::Ip) if look.json => answer_json(&raum_core::render::explain(&prepared.plan)),
         Some(Form::Ip) => answer(&raum_core::render::script(&prepared.plan)),
         None if look.json => answer_json(&prepared.plan),
         None if prepared.plan.is_empty() => answer(&format!("{} is up, nothing to change\n", paint(STRONG, name))),

@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::name::{IfName, LabName, Mac, NodeName};
 
-pub use check::check;
+pub use check::{check, nearest};
 pub use choose::settle;
 pub use expect::Expectation;
 pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};

@@ -36,7 +36,8 @@ fn reason(op: &Op) -> String {
         Op::MarkLoopback { ns, .. } => format!("lo of {ns} up: without it {ns} does not even reach itself"),
         Op::AddBridge { name, .. } => {
             format!(
-                "{name} is a switch: it learns which hardware address is behind which port; down until all are there"
+                "{name} is a switch: it learns which hardware address is behind which port; down until all are there; its \
+                 MTU is changed once, for else it would follow that of its ports"
             )
         }
         Op::AddVeth { a, b, .. } => {
@@ -107,7 +108,21 @@ fn change(name: &str, set: &LinkChange) -> String {
         Some(None) => parts.push(format!("{name} is a port no longer")),
         None => {}
     }
-    if set.alias.is_some() {
+    match set.isolated {
+        Some(true) => parts.push(format!("{name} passes nothing to other isolated ports of its switch")),
+        Some(false) => parts.push(format!("{name} passes packets to every port of its switch again")),
+        None => {}
+    }
+    match set.hairpin {
+        Some(true) => parts.push(format!(
+            "the switch may hand a packet back by {name}: who comes by its own published port gets its answer so"
+        )),
+        Some(false) => parts.push(format!("the switch hands no packet back by {name}, where it came from")),
+        None => {}
+    }
+    if set.alias.as_ref().is_some_and(String::is_empty) {
+        parts.push(format!("{name} has no alias"));
+    } else if set.alias.is_some() {
         parts.push(format!("the alias of {name} marks it as the lab's"));
     }
     match &set.altname {

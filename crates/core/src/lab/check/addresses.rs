@@ -167,7 +167,11 @@ fn twice(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
 /// The two ends of a link on different networks cannot speak to each other, unless a route says so.
 fn strangers(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     for [a, b] in &scene.wiring.pairs {
-        let (Holder::Node(_), Holder::Node(_)) = (a.owner, b.owner) else { continue };
+        let (Holder::Node(one), Holder::Node(other)) = (a.owner, b.owner) else { continue };
+        if one == other {
+            // who is both ends may want two networks
+            continue;
+        }
         for v6 in [false, true] {
             let nets = |side: &Side<'_>| -> Vec<IpNet> {
                 side.addresses.iter().filter(|net| net.addr().is_ipv6() == v6).copied().collect()

@@ -75,7 +75,8 @@ fn gather(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// The known word nearest to a wrong one, if any is near.
-fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+#[must_use]
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
     let lower = word.to_ascii_lowercase();
     known
         .map(|key| (strsim::damerau_levenshtein(&lower, &key.to_ascii_lowercase()), key))

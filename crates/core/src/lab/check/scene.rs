@@ -125,6 +125,10 @@ fn attachments<'a>(wiring: &Wiring<'a>, segments: &[usize]) -> Vec<Attachment<'a
             let (Holder::Node(place), Some(end)) = (side.owner, side.end) else { continue };
             let (segment, switch) = match far.owner {
                 Holder::Switch(switch) => (segments[switch], Some(wiring.bridges[switch].switch)),
+                // to itself: for the node it is two networks, as if something were between them
+                Holder::Node(other) if other == place && std::ptr::eq(side, &pair[1]) => {
+                    (segments.len() + wiring.pairs.len() + index, None)
+                }
                 Holder::Node(_) => (segments.len() + index, None),
             };
             let placed = |net: &IpNet| {
