@@ -271,3 +271,32 @@ fn the_rules_of_others_are_opened_behind_the_labs_own_filter_and_closed_before_i
     let back: Vec<_> = back.ops().collect();
     assert!(matches!(back[..], [Op::DelOpening { .. }, Op::DelTable { .. }]), "{back:?}");
 }
+
+#[test]
+fn one_port_more_is_one_entry_while_the_map_has_room() {
+    let with = |count: u16, target: u16| {
+        let key = |port| PortKey { address: None, proto: Proto::Tcp, port };
+        let entries = (0..count).map(|port| (key(port), ("10.0.0.9".parse().unwrap(), target)));
+        let map = PortMap { v6: false, by_address: false, entries: entries.collect() };
+        let mut state = State::default();
+        let maps = BTreeMap::from([("publish4".to_owned(), map)]);
+        state.entry(&NsId::Host).table = Some(Table { maps, ..table() });
+        state
+    };
+    let lines = |from: &State, to: &State| plan(from, to).ops().flat_map(command).collect::<Vec<_>>();
+    let added = "add element inet raum-shop publish4 { tcp . 2 : 10.0.0.9 . 80 }";
+    assert_eq!(lines(&with(2, 80), &with(3, 80)), ["nft -f - <<'END'", added, "END"]);
+    let deleted = "delete element inet raum-shop publish4 { tcp . 2 }";
+    assert_eq!(lines(&with(3, 80), &with(2, 80)), ["nft -f - <<'END'", deleted, "END"]);
+    let elsewhere = lines(&with(1, 80), &with(1, 81));
+    assert_eq!(elsewhere.len(), 4, "one transaction: {elsewhere:?}");
+    let is_new = |from: u16, to: u16| {
+        let plan = plan(&with(from, 80), &with(to, 80));
+        plan.ops().any(|op| matches!(op, Op::ReplaceTable { .. }))
+    };
+    assert_eq!(
+        [(399, 400), (400, 401), (511, 512), (512, 513), (10_000, 10_001)].map(|(a, b)| is_new(a, b)),
+        [false, true, false, true, false]
+    );
+    assert_eq!([(400, 399), (401, 400), (513, 512)].map(|(a, b)| is_new(a, b)), [false, true, true]);
+}

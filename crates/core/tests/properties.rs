@@ -8,6 +8,7 @@ use raum_core::diff::diff;
 use raum_core::host::{Host, OpError, Outcome, Scope};
 use raum_core::model::{ModelHost, Order, imagine};
 use raum_core::name::{IfName, LabName, Mac, NsId};
+use raum_core::nft::EntryChange;
 use raum_core::plan::{LinkChange, Op, Plan};
 use raum_core::state::{Link, LinkKind, Owner, Route, State};
 
@@ -166,6 +167,11 @@ fn damage(host: &mut ModelHost, seen: &State, die: &mut dyn FnMut(u8) -> u8) {
             changed.chains.clear();
             ops.push(Op::ReplaceTable { ns: id.clone(), table: changed });
             ops.push(Op::DelTable { ns: id.clone(), name: table.name.clone() });
+            for (map, found) in &table.maps {
+                let gone = found.entries.first_key_value().map(|(key, to)| (*key, *to));
+                let change = EntryChange { map: map.clone(), del: gone.into_iter().collect(), add: Vec::new() };
+                ops.push(Op::ChangeEntries { ns: id.clone(), table: table.name.clone(), changes: vec![change] });
+            }
         }
     }
     for _ in 0..1 + die(6) {

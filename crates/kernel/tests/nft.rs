@@ -314,3 +314,35 @@ fn a_flow_meets_the_new_rules_once_it_was_forgotten() {
         }
     });
 }
+
+#[test]
+fn entries_come_and_go_in_a_table_that_stays() {
+    sandbox::run(|| {
+        for count in [3, 500] {
+            let map = |ports: std::ops::Range<u16>, target: u16| PortMap {
+                v6: true,
+                by_address: true,
+                entries: ports.map(|port| (entry_key(port), ("fd00::2".parse().unwrap(), target))).collect(),
+            };
+            let with = |map: PortMap| Table { maps: BTreeMap::from([("m".to_owned(), map)]), ..empty() };
+            let (old, new) = (with(map(1..count, 80)), with(map(1..count + 1, 80)));
+            let mut elsewhere = new.clone();
+            elsewhere.maps.insert("m".to_owned(), map(2..count + 1, 81));
+            nft::replace(&mut socket(), &old).unwrap();
+            for (from, to) in [(&old, &new), (&new, &elsewhere), (&elsewhere, &old)] {
+                let changes = from.entry_changes(to).expect("only entries");
+                nft::change_entries(&mut socket(), "raum-t", &changes).unwrap();
+                assert_eq!(observed(), *to);
+            }
+            // what goes must be there, and then nothing of it is done
+            let changes = new.entry_changes(&elsewhere).expect("only entries");
+            let error = nft::change_entries(&mut socket(), "raum-t", &changes).unwrap_err();
+            assert_eq!(error.code, "ENOENT", "{error:?}");
+            assert_eq!(observed(), old);
+        }
+    });
+}
+
+fn entry_key(port: u16) -> PortKey {
+    PortKey { address: Some("fd00::1".parse().unwrap()), proto: Proto::Udp, port }
+}

@@ -73,6 +73,7 @@ fn operation(op: &Op) -> String {
         Op::DelRoute { ns, route } => format!("{minus} {ns}: route {route}"),
         Op::SetSysctl { ns, key, value } => format!("{tilde} {ns}: {key} = {value}"),
         Op::ReplaceTable { ns, table } => format!("{tilde} {ns}: rules, table {}", table.name),
+        Op::ChangeEntries { ns, table, .. } => format!("{tilde} {ns}: rules, table {table}"),
         Op::DelTable { ns, name } => format!("{minus} {ns}: rules, table {name}"),
         Op::AddOpening { opening, .. } => format!("{plus} rule of others: {opening}"),
         Op::DelOpening { opening, .. } => format!("{minus} rule of others: {opening}"),

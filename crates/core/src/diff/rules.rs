@@ -44,7 +44,10 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
         }
         (old, Some(new)) => {
             if Some(new) != old {
-                stages.rules.push(Op::ReplaceTable { ns: ns.clone(), table: new.clone() });
+                stages.rules.push(match old.and_then(|old| old.entry_changes(new)) {
+                    Some(changes) => Op::ChangeEntries { ns: ns.clone(), table: new.name.clone(), changes },
+                    None => Op::ReplaceTable { ns: ns.clone(), table: new.clone() },
+                });
             }
             if let Some(old) = old.filter(|old| old.name != new.name) {
                 stages.rules.push(Op::DelTable { ns: ns.clone(), name: old.name.clone() });

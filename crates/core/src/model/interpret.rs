@@ -4,11 +4,13 @@
 use ipnet::IpNet;
 
 use super::Kernel;
-use super::refusal::{eaddrnotavail, eexist, einval, eloop, enodev, enoent, enotconn, eopnotsupp, esrch, exfull};
+use super::refusal::{
+    eaddrnotavail, ebusy, eexist, einval, eloop, enodev, enoent, enotconn, eopnotsupp, esrch, exfull,
+};
 use super::room::{Iface, Kind, MTU_MIN_V6, Room, is_v4};
 use crate::host::OpError;
 use crate::name::{IfName, Mac, NsId};
-use crate::nft::{InterfaceRef, Learned, Lesson, Match, Table, Verdict};
+use crate::nft::{EntryChange, InterfaceRef, Learned, Lesson, Match, Table, Verdict};
 use crate::plan::{AltnameChange, LinkChange, Op, VethEnd};
 use crate::state::{Route, Sysctl};
 
@@ -201,6 +203,13 @@ impl Room {
                 self.tables.insert(table.name.clone(), table.clone());
                 Ok(())
             }
+            Op::ChangeEntries { table, changes, .. } => {
+                let table = self.tables.get_mut(table).ok_or_else(|| enoent(""))?;
+                let mut changed = table.clone();
+                changes.iter().try_for_each(|change| change_entries(&mut changed, change))?;
+                *table = changed;
+                Ok(())
+            }
             Op::DelTable { name, .. } => self.tables.remove(name).map(|_| ()).ok_or_else(|| enoent("")),
             Op::AddOpening { opening, lab, .. } => {
                 self.openings.entry(lab.clone()).or_default().insert(opening.clone());
@@ -362,6 +371,21 @@ fn check_mtu(mtu: u32) -> Done {
 
 fn check_mac(mac: Mac) -> Done {
     if mac.0[0] & 1 == 1 || mac.0 == [0; 6] { Err(eaddrnotavail("")) } else { Ok(()) }
+}
+
+/// What goes must be there, whatever it leads to; what comes may be there if it is the same (`nft_add_set_elem`,
+/// net/netfilter/nf_tables_api.c).
+fn change_entries(table: &mut Table, change: &EntryChange) -> Done {
+    let map = table.maps.get_mut(&change.map).ok_or_else(|| enoent(""))?;
+    for (key, _) in &change.del {
+        map.entries.remove(key).ok_or_else(|| enoent(""))?;
+    }
+    for (key, to) in &change.add {
+        if *map.entries.entry(*key).or_insert(*to) != *to {
+            return Err(ebusy(""));
+        }
+    }
+    Ok(())
 }
 
 /// Everything that a rule names must be in the table.

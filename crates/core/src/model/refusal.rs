@@ -17,6 +17,7 @@ macro_rules! refusals {
 refusals! {
     enoent 2 ENOENT "No such file or directory";
     esrch 3 ESRCH "No such process";
+    ebusy 16 EBUSY "Device or resource busy";
     eexist 17 EEXIST "File exists";
     enodev 19 ENODEV "No such device";
     einval 22 EINVAL "Invalid argument";

@@ -4,6 +4,7 @@
 //! for which two tables are the same iff they are equal. Ports are in maps, not in rules: a connection through 10,000
 //! forwards costs as much as through one.
 
+mod change;
 mod syntax;
 mod words;
 
@@ -17,6 +18,7 @@ use crate::lab::Proto;
 use crate::name::{IfName, LabName};
 use crate::state::Sysctl;
 
+pub use change::{Entry, EntryChange};
 pub use words::{SourceChange, door};
 
 /// A table of family `inet` (NAT in it needs Linux 5.2), with the comment `raum:LAB` as the lab's mark.

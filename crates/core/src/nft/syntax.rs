@@ -4,8 +4,24 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::{Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict};
+use super::{
+    Chain, EntryChange, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict,
+};
 use crate::lab::mark;
+
+impl EntryChange {
+    /// Lines for `nft -f` that make the change in a table.
+    #[must_use]
+    pub fn to_nft(&self, table: &str) -> String {
+        let line = |verb: &str, entries: Vec<String>| match entries.is_empty() {
+            true => String::new(),
+            false => format!("{verb} element inet {table} {} {{ {} }}\n", self.map, entries.join(", ")),
+        };
+        let keys = self.del.iter().map(|(key, _)| map_key(key)).collect();
+        let entries = self.add.iter().map(|(key, to)| map_element((key, to))).collect();
+        line("delete", keys) + &line("add", entries)
+    }
+}
 
 impl Table {
     /// The table as `table inet NAME { … }`, as `nft -f` reads it. Where the table exists already it must be deleted before, in the
@@ -144,14 +160,16 @@ fn map_type(map: &PortMap) -> String {
 }
 
 fn map_elements(map: &PortMap) -> Vec<String> {
-    let element = |(key, (address, port)): (&PortKey, &(IpAddr, u16))| {
-        let mut text = String::new();
-        if let Some(address) = key.address {
-            text.push_str(&format!("{address} . "));
-        }
-        text + &format!("{} . {} : {address} . {port}", key.proto, key.port)
-    };
-    map.entries.iter().map(element).collect()
+    map.entries.iter().map(map_element).collect()
+}
+
+fn map_element((key, (address, port)): (&PortKey, &(IpAddr, u16))) -> String {
+    format!("{} : {address} . {port}", map_key(key))
+}
+
+fn map_key(key: &PortKey) -> String {
+    let address = key.address.map(|address| format!("{address} . ")).unwrap_or_default();
+    format!("{address}{} . {}", key.proto, key.port)
 }
 
 fn hook_text(hook: Hook) -> &'static str {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::beside::Opening;
 use crate::lab::Proto;
 use crate::name::{IfName, LabName, Mac, NsId, NsName};
-use crate::nft::Table;
+use crate::nft::{EntryChange, Table};
 use crate::state::{Route, Sysctl};
 
 /// The smallest thing that a host can be asked to do: one or two messages to the kernel.
@@ -131,6 +131,15 @@ pub enum Op {
         ns: NsId,
         /// The whole table.
         table: Table,
+    },
+    /// Changes entries of the table's maps, in one transaction; all else in it stays as it is.
+    ChangeEntries {
+        /// Where.
+        ns: NsId,
+        /// The table's name, in family `inet`.
+        table: String,
+        /// By map.
+        changes: Vec<EntryChange>,
     },
     /// Removes the lab's table.
     DelTable {
@@ -275,6 +284,7 @@ impl Op {
             | Op::DelRoute { ns, .. }
             | Op::SetSysctl { ns, .. }
             | Op::ReplaceTable { ns, .. }
+            | Op::ChangeEntries { ns, .. }
             | Op::DelTable { ns, .. }
             | Op::AddOpening { ns, .. }
             | Op::DelOpening { ns, .. }

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::command;
-use crate::nft::{Table, Verdict};
+use crate::nft::{EntryChange, Table, Verdict};
 use crate::plan::{AltnameChange, LinkChange, Op, Plan};
 use crate::state::{Route, RouteKind, Sysctl};
 
@@ -71,6 +71,7 @@ fn reason(op: &Op) -> String {
         Op::DelRoute { ns, route } => format!("{ns} forgets: {}", where_to(route)),
         Op::SetSysctl { ns, key, value } => sysctl(&ns.to_string(), key, value),
         Op::ReplaceTable { ns, table } => rules(&ns.to_string(), table),
+        Op::ChangeEntries { ns, changes, .. } => entries(&ns.to_string(), changes),
         Op::DelTable { ns, .. } => format!("{ns} has no rules of this lab any more"),
         Op::AddZone { interface, .. } => format!("firewalld lets pass what comes in by {interface}: zone trusted"),
         Op::DelZone { interface, .. } => format!("firewalld treats {interface} like any other again"),
@@ -198,6 +199,16 @@ fn rules(ns: &str, table: &Table) -> String {
     }
     let what = if parts.is_empty() { "nothing to translate or to filter".to_owned() } else { parts.join(", ") };
     format!("{ns}: {what}; one table of the lab's own, replaced in one go")
+}
+
+fn entries(ns: &str, changes: &[EntryChange]) -> String {
+    let (add, del) = changes.iter().fold((0, 0), |(add, del), one| (add + one.add.len(), del + one.del.len()));
+    let what = match (add, del) {
+        (add, 0) => format!("{add} more"),
+        (0, del) => format!("{del} less"),
+        (add, del) => format!("{del} go, {add} come"),
+    };
+    format!("{ns}: of the ports that lead somewhere, {what}; an entry of a map each, the rules stay as they are")
 }
 
 #[cfg(test)]

@@ -42,14 +42,9 @@ pub fn command(op: &Op) -> Vec<String> {
         Op::SetRoute { ns, route } => vec![set_route(ns, route)],
         Op::DelRoute { ns, route } => vec![del_route(ns, route)],
         Op::SetSysctl { ns, key, value } => vec![set_sysctl(ns, key.as_str(), value)],
-        Op::ReplaceTable { ns, table } => {
-            let nft = in_namespace(ns, "nft").words("-f -").line();
-            let rules = table.to_nft_replacing();
-            let end = shell::heredoc_end(&rules);
-            let mut lines = vec![format!("{nft} <<'{end}'")];
-            lines.extend(rules.lines().map(ToOwned::to_owned));
-            lines.push(end);
-            lines
+        Op::ReplaceTable { ns, table } => nft(ns, &table.to_nft_replacing()),
+        Op::ChangeEntries { ns, table, changes } => {
+            nft(ns, &changes.iter().map(|change| change.to_nft(table)).collect::<String>())
         }
         Op::DelTable { ns, name } => vec![in_namespace(ns, "nft").words("delete table inet").value(name).line()],
         Op::AddOpening { ns, opening, lab } => {
@@ -124,6 +119,16 @@ fn is_same_subnet(one: &Op, two: &Op) -> bool {
         }
         _ => false,
     }
+}
+
+/// One transaction.
+fn nft(ns: &NsId, rules: &str) -> Vec<String> {
+    let nft = in_namespace(ns, "nft").words("-f -").line();
+    let end = shell::heredoc_end(rules);
+    let mut lines = vec![format!("{nft} <<'{end}'")];
+    lines.extend(rules.lines().map(ToOwned::to_owned));
+    lines.push(end);
+    lines
 }
 
 fn del_address(ns: &NsId, link: &IfName, address: IpNet) -> String {

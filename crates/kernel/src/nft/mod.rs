@@ -17,7 +17,7 @@ pub(crate) use read::understood;
 pub use read::{observe, observe_all};
 #[cfg(test)]
 pub(crate) use write::sample;
-pub use write::{delete, replace};
+pub use write::{change_entries, delete, replace};
 
 use raum_core::host::OpError;
 use raum_core::nft::Hook;
@@ -46,6 +46,7 @@ enum Message {
     GetSet = 10,
     NewSetElem = 12,
     GetSetElem = 13,
+    DelSetElem = 14,
 }
 
 impl Message {

@@ -201,6 +201,12 @@ fn read_set(socket: &mut Socket, table: &mut Table, found: Attributes<'_>) -> Re
                 None => odd = true,
             }
         }
+        // NFTA_SET_DESC, _SIZE: one with less room than raum gives it would not take what is added to it
+        let size = found.find(9).and_then(|nest| nest.nested().find(1)).and_then(Attribute::be32);
+        let size = size.and_then(|size| usize::try_from(size).ok());
+        if size.is_some_and(|size| size < map.room().unwrap_or(usize::MAX)) {
+            foreign(table, format!("the size of set {name}"));
+        }
         table.maps.insert(name.to_owned(), map);
     } else if let Some(v6) = family {
         let mut members = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use raum_core::host::OpError;
 use raum_core::lab::mark;
-use raum_core::nft::{Chain, Table};
+use raum_core::nft::{Chain, EntryChange, Table};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
 
@@ -42,6 +42,21 @@ pub fn replace(socket: &mut Socket, table: &Table) -> Result<(), OpError> {
         batch.del_table();
     }
     batch.table(table);
+    batch.send(socket)
+}
+
+/// Changes entries of a table's maps, in one transaction.
+///
+/// # Errors
+/// The kernel's refusal, with the map: ENOENT if it, or an entry that goes, is not there. Nothing has changed then.
+pub fn change_entries(socket: &mut Socket, table: &str, changes: &[EntryChange]) -> Result<(), OpError> {
+    let mut batch = Batch::new(table);
+    for change in changes {
+        let keys: Vec<Element> = change.del.iter().map(|(key, to)| (set::entry(key, *to).0, None)).collect();
+        batch.elements(&change.map, Message::DelSetElem, 0, &keys);
+        let entries: Vec<Element> = change.add.iter().map(|(key, to)| set::entry(key, *to)).collect();
+        batch.elements(&change.map, Message::NewSetElem, NLM_F_CREATE, &entries);
+    }
     batch.send(socket)
 }
 
@@ -112,10 +127,10 @@ impl<'t> Batch<'t> {
             .be32(2, 0)
             .attribute(6, &comment(&mark(&table.lab)));
         for (name, members) in &table.sets {
-            self.set(name, set::IFNAMES, &members.iter().map(set::ifname).collect::<Vec<_>>());
+            self.set(name, set::IFNAMES, None, &members.iter().map(set::ifname).collect::<Vec<_>>());
         }
         for (name, found) in &table.addresses {
-            self.set(name, set::addresses(found.v6), &found.members.iter().map(set::host).collect::<Vec<_>>());
+            self.set(name, set::addresses(found.v6), None, &found.members.iter().map(set::host).collect::<Vec<_>>());
         }
         for (name, what) in &table.learned {
             self.sets += 1;
@@ -129,7 +144,7 @@ impl<'t> Batch<'t> {
         }
         for (name, map) in &table.maps {
             let entries: Vec<Element> = map.entries.iter().map(|(key, to)| set::entry(key, *to)).collect();
-            self.set(name, set::ports(map.v6, map.by_address), &entries);
+            self.set(name, set::ports(map.v6, map.by_address), map.room(), &entries);
         }
         for (number, (key, value)) in table.was.iter().enumerate() {
             let name = format!("was-{number}");
@@ -162,23 +177,28 @@ impl<'t> Batch<'t> {
         }
     }
 
-    fn set(&mut self, name: &str, shape: Shape, elements: &[Element]) {
+    fn set(&mut self, name: &str, shape: Shape, room: Option<usize>, elements: &[Element]) {
         self.sets += 1;
         let number = self.sets;
         let mut request = self.request(format!("set {name}"), Message::NewSet, NLM_F_CREATE);
         // NFTA_SET_NAME, NFTA_SET_ID
         request.text(2, name).be32(10, number);
         shape.write(&mut request);
-        if elements.len() > ELEMENTS {
+        let room = room.or_else(|| (elements.len() > ELEMENTS).then_some(elements.len()));
+        if let Some(room) = room {
             // NFTA_SET_DESC_SIZE: a table of fixed size. One that grows does so after the transaction, and whoever lists
             // it meanwhile misses elements (`nft_rhash_walk`, net/netfilter/nft_set_hash.c).
-            let size = u32::try_from(elements.len()).unwrap_or(u32::MAX);
+            let size = u32::try_from(room).unwrap_or(u32::MAX);
             request.nest(9, |nest| {
                 nest.be32(1, size);
             });
         }
+        self.elements(name, Message::NewSetElem, NLM_F_CREATE, elements);
+    }
+
+    fn elements(&mut self, name: &str, message: Message, flags: u16, elements: &[Element]) {
         for part in elements.chunks(ELEMENTS) {
-            let mut request = self.request(format!("elements of set {name}"), Message::NewSetElem, NLM_F_CREATE);
+            let mut request = self.request(format!("elements of set {name}"), message, flags);
             request.text(2, name).nest(3, |list| {
                 for (key, data) in part {
                     list.nest(1, |element| {

@@ -53,6 +53,7 @@ pub(super) fn needs_thread_inside(op: &Op) -> bool {
         op,
         Op::SetSysctl { .. }
             | Op::ReplaceTable { .. }
+            | Op::ChangeEntries { .. }
             | Op::DelTable { .. }
             | Op::AddOpening { .. }
             | Op::DelOpening { .. }
@@ -185,6 +186,7 @@ impl<'a> Batch<'a> {
             }
             Op::SetSysctl { .. }
             | Op::ReplaceTable { .. }
+            | Op::ChangeEntries { .. }
             | Op::DelTable { .. }
             | Op::AddOpening { .. }
             | Op::DelOpening { .. }
@@ -209,6 +211,7 @@ impl<'a> Batch<'a> {
         match op {
             Op::SetSysctl { key, value, .. } => sysctl::write(key, value)?,
             Op::ReplaceTable { table, .. } => nft::replace(self.netfilter()?, table)?,
+            Op::ChangeEntries { table, changes, .. } => nft::change_entries(self.netfilter()?, table, changes)?,
             Op::DelTable { name, .. } => nft::delete(self.netfilter()?, name)?,
             Op::AddOpening { opening, lab, .. } => nft::open(self.netfilter()?, opening, lab)?,
             Op::DelOpening { opening, lab, .. } => nft::close(self.netfilter()?, opening, lab)?,
