@@ -105,8 +105,8 @@ fn as_processes_nothing_grows() {
         let first = sizes();
         let rounds = rounds(6);
         for _ in 0..rounds {
-            run(&["up", "/run/aged.yaml"]);
-            run(&["up", "/run/changed.yaml"]);
+            run(&["up", "--replace", "/run/aged.yaml"]);
+            run(&["up", "--replace", "/run/changed.yaml"]);
             run(&["status", "aged"]);
             run(&["down", "aged"]);
             assert_eq!(first, sizes());

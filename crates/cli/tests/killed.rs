@@ -40,7 +40,7 @@ fn killed_anywhere_down_leaves_nothing() {
 fn killed_anywhere_up_reaches_the_wanted_state() {
     sandbox::run(|| {
         let mut judge = Judge::new(begin());
-        fine(&["up", NEW], "undisturbed");
+        fine(&["up", "--replace", NEW], "undisturbed");
         let wanted = whole();
         judge.clean("undisturbed");
         for (number, verb) in VERBS.into_iter().enumerate() {
@@ -49,7 +49,7 @@ fn killed_anywhere_up_reaches_the_wanted_state() {
             for point in &tried {
                 let when = format!("{verb:?} killed at {}", points[*point]);
                 killed(verb, *point, &when, &mut judge);
-                judge.fine(&["up", NEW], &when);
+                judge.fine(&["up", "--replace", NEW], &when);
                 judge.fine(&["status", "all"], &when);
                 judge.same(&wanted, &whole(), &when);
                 judge.clean(&when);

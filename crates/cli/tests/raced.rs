@@ -73,6 +73,10 @@ fn all_fine(commands: &[Vec<String>]) {
     }
 }
 
+fn replacing(file: &str) -> Vec<String> {
+    ["up", "--replace", file].map(ToOwned::to_owned).to_vec()
+}
+
 fn command(verb: &str, what: String) -> Vec<String> {
     vec![verb.to_owned(), what]
 }
@@ -122,8 +126,8 @@ fn many_commands_at_once_on_the_same_lab() {
         for round in 0..rounds(1) {
             let commands: Vec<_> = (0..many)
                 .map(|number| match (number + round) % 4 {
-                    0 => command("up", "/run/one.yaml".to_owned()),
-                    1 => command("up", "/run/two.yaml".to_owned()),
+                    0 => replacing("/run/one.yaml"),
+                    1 => replacing("/run/two.yaml"),
                     2 => command("down", "raced-1".to_owned()),
                     _ => vec!["ls".to_owned()],
                 })
@@ -217,10 +221,13 @@ fn a_stranger_who_changes_the_host_meanwhile_is_in_nobodys_way() {
             // if a command fails the stranger must end, or nobody would hear of it
             let commands = scope.spawn(|| {
                 for _ in 0..rounds(6) {
-                    for args in
-                        [["up", "/run/one.yaml"], ["up", "/run/two.yaml"], ["status", "raced-0"], ["down", "raced-0"]]
-                    {
-                        fine(&args);
+                    for args in [
+                        &["up", "--replace", "/run/one.yaml"][..],
+                        &["up", "--replace", "/run/two.yaml"],
+                        &["status", "raced-0"],
+                        &["down", "raced-0"],
+                    ] {
+                        fine(args);
                         fine(&["show"]);
                         done.fetch_add(2, Ordering::Relaxed);
                     }

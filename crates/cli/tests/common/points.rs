@@ -119,11 +119,11 @@ impl Verb {
         }
     }
 
-    pub fn args(self) -> [&'static str; 2] {
+    pub fn args(self) -> [&'static str; 3] {
         match self {
-            Verb::Up => ["up", OLD],
-            Verb::Change => ["up", NEW],
-            Verb::Down => ["down", "all"],
+            Verb::Up => ["up", "--replace", OLD],
+            Verb::Change => ["up", "--replace", NEW],
+            Verb::Down => ["down", "--", "all"],
         }
     }
 
@@ -185,8 +185,8 @@ pub fn begin() -> Facts {
     fs::write(OLD, LAB).expect("a lab file");
     fs::write(NEW, changed()).expect("a lab file");
     for _ in 0..2 {
-        fine(&["up", OLD], "the first time");
-        fine(&["up", NEW], "the first time");
+        fine(&["up", "--replace", OLD], "the first time");
+        fine(&["up", "--replace", NEW], "the first time");
         fine(&["down", "all"], "the first time");
     }
     snapshot::take()
