@@ -13,7 +13,7 @@ use raum_core::beside::{Obstacle, ZONE_SET, openings, zones};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
-use raum_core::lab::{Lab, check, link_group, parse, settle};
+use raum_core::lab::{Lab, check, is_settled, link_group, parse, settle};
 use raum_core::name::{IfName, LabName, NsId, NsName};
 use raum_core::plan::Plan;
 use raum_core::problem::Problem;
@@ -164,6 +164,9 @@ impl Labs {
 
     /// With every subnet that was left to raum. A lab that is up keeps those that it has, as far as its record tells.
     fn settled(&self, lab: &Lab, around: &Surroundings) -> Lab {
+        if is_settled(lab) {
+            return lab.clone();
+        }
         let record = Record::read(&self.place, &lab.name).ok().flatten();
         let before = record.and_then(|record| parse(&record.text?, &lab.name).ok());
         settle(lab, around, before.as_ref())

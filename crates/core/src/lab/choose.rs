@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::check::overlap;
 use super::{Address, At, End, Lab, Switch, Wire, stable_hash};
 use crate::design::addresses::Usable;
 use crate::host::Surroundings;
@@ -32,11 +33,7 @@ const TRIES_V6: u64 = 64;
 #[must_use]
 pub fn settle(lab: &Lab, around: &Surroundings, before: Option<&Lab>) -> Lab {
     let mut lab = lab.clone();
-    let open = |lab: &Lab| {
-        lab.switches.iter().any(|switch| switch.chosen.is_some())
-            || lab.links.iter().any(|link| link.chosen.is_some() || !link.subnets.is_empty())
-    };
-    if !open(&lab) {
+    if is_settled(&lab) {
         return lab;
     }
     let mut search = Search { lab: lab.name.as_str().to_owned(), taken: taken(&lab, around), ipv6: around.ipv6 };
@@ -49,6 +46,13 @@ pub fn settle(lab: &Lab, around: &Surroundings, before: Option<&Lab>) -> Lab {
         search.link(link);
     }
     lab
+}
+
+/// Does the lab leave no subnet to raum? Most do not, and [`settle`] need not know what was before.
+#[must_use]
+pub fn is_settled(lab: &Lab) -> bool {
+    lab.switches.iter().all(|switch| switch.chosen.is_none())
+        && lab.links.iter().all(|link| link.chosen.is_none() && link.subnets.is_empty())
 }
 
 /// Links whose ends are on no switch: what is on one has the switch's subnets.
@@ -203,7 +207,7 @@ impl Search {
     }
 
     fn taken_by(&self, net: IpNet) -> Option<IpNet> {
-        self.taken.iter().copied().find(|taken| taken.contains(&net) || net.contains(taken))
+        self.taken.iter().copied().find(|taken| overlap(taken, &net))
     }
 }
 

@@ -25,7 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::name::{IfName, LabName, Mac, NodeName};
 
 pub use check::{check, nearest};
-pub use choose::settle;
+pub use choose::{is_settled, settle};
 pub use expect::Expectation;
 pub use filter::{Filter, FilterRule, Group, Party, Policy, Service};
 pub use nat::{Behaviour, Dependence, Nat, NatKeys, NatLike, NatTimeouts, PortChoice};

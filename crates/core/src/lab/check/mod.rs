@@ -20,6 +20,7 @@ use super::Lab;
 use crate::host::Surroundings;
 use crate::problem::Problem;
 use scene::Scene;
+pub(super) use scene::overlap;
 
 /// So many problems of a lab are told.
 const PROBLEMS_MAX: usize = 1000;

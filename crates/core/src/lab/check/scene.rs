@@ -201,6 +201,6 @@ pub(super) fn moved(address: IpAddr, net: IpNet) -> Option<IpAddr> {
 }
 
 /// Do two prefixes share an address?
-pub(super) fn overlap(a: &IpNet, b: &IpNet) -> bool {
+pub(in crate::lab) fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(b) || b.contains(a)
 }
