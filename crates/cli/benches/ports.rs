@@ -1,8 +1,9 @@
 //! What a published port costs: `cargo bench --bench ports [-- N …]`.
 //!
 //! For each number of published ports: connections per second from outside to a namespace, through ports spread over all of
-//! them, and the time of `raum up` for one port more; the same with one iptables rule for each port, where iptables is
-//! installed. Everything happens in namespaces of its own.
+//! them; the time of one port more or less, as `raum up` of the changed file and as the kernel's part alone (the transaction
+//! that `raum up` sends); the same with one iptables rule for each port, where iptables is installed. Everything happens in
+//! namespaces of its own.
 
 #[path = "../tests/common/world.rs"]
 mod world;
@@ -10,19 +11,30 @@ mod world;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use raum_core::lab::Proto;
+use raum_core::name::NsId;
+use raum_core::nft::{EntryChange, PortKey};
+use raum_core::plan::Op;
+use raum_kernel::Linux;
 use raum_kernel::namespace::in_namespace;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 
 const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 const INSIDE: &str = "RAUM_BENCH_INSIDE";
 /// Connections in one round, and rounds.
 const CONNECTIONS: u16 = 2000;
 const ROUNDS: usize = 7;
+/// Before each change. The kernel frees what a transaction removed after a grace period, and lets the next one wait for that.
+const PAUSE: Duration = Duration::from_millis(50);
 /// The first published port.
 const FIRST: u16 = 20_000;
 
@@ -35,14 +47,14 @@ fn main() {
     must(fs::create_dir_all("/run/netns"));
     world::world();
     let iptables = Command::new("iptables").arg("-V").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
-    println!("| published ports | by | connections/s | change of one ms |");
-    println!("|---:|---|---:|---:|");
+    println!("| published ports | by | connections/s | change of one ms | in the kernel ms |");
+    println!("|---:|---|---:|---:|---:|");
     for n in sizes {
-        let (rate, change) = by_raum(n);
-        println!("| {n} | raum | {rate:.0} | {change:.1} |");
+        let Figures { rate, change, kernel } = by_raum(n);
+        println!("| {n} | raum | {rate:.0} | {change:.1} | {kernel:.2} |");
         if iptables {
             let (rate, change) = by_iptables(n);
-            println!("| {n} | iptables | {rate:.0} | {change:.1} |");
+            println!("| {n} | iptables | {rate:.0} | {change:.1} | - |");
         }
     }
 }
@@ -61,16 +73,46 @@ fn outside() {
     eprintln!("cannot start unshare (util-linux): {error}");
 }
 
-fn by_raum(n: u16) -> (f64, f64) {
+/// Medians of raum.
+struct Figures {
+    /// Connections per second.
+    rate: f64,
+    /// Milliseconds of `raum up`.
+    change: f64,
+    /// Milliseconds of the transaction alone.
+    kernel: f64,
+}
+
+fn by_raum(n: u16) -> Figures {
     up(FIRST, n);
     let rate = rate(n);
+    let kernel = in_the_kernel(n);
     let mut changes = Vec::new();
     for round in 0..ROUNDS {
         // one more, one less, in turns
+        sleep(PAUSE);
         changes.push(up(FIRST, if round % 2 == 0 { n + 1 } else { n }));
     }
     down();
-    (rate, median(changes))
+    Figures { rate, change: median(changes), kernel }
+}
+
+/// One element more, one less, in turns, as `raum up` sends them.
+fn in_the_kernel(n: u16) -> f64 {
+    let mut host = must(Linux::new());
+    let entry =
+        (PortKey { address: None, proto: Proto::Tcp, port: FIRST + n }, (std::net::IpAddr::from([10, 10, 0, 10]), 80));
+    let mut times = Vec::new();
+    for round in 0..ROUNDS * 2 {
+        let (del, add) = if round % 2 == 0 { (vec![], vec![entry]) } else { (vec![entry], vec![]) };
+        let changes = vec![EntryChange { map: "publish4".to_owned(), del, add }];
+        let op = Op::ChangeEntries { ns: NsId::Host, table: "raum-bench".to_owned(), changes };
+        sleep(PAUSE);
+        let begin = Instant::now();
+        world::done(&mut host, &[op]);
+        times.push(begin.elapsed().as_secs_f64() * 1000.0);
+    }
+    median(times)
 }
 
 fn by_iptables(n: u16) -> (f64, f64) {
@@ -96,6 +138,7 @@ fn by_iptables(n: u16) -> (f64, f64) {
         let port = (FIRST + n).to_string();
         let rule =
             ["-d", "198.51.100.2", "-p", "tcp", "--dport", &port, "-j", "DNAT", "--to-destination", "10.10.0.10:80"];
+        sleep(PAUSE);
         changes.push(timed(Command::new("iptables").args(["-t", "nat", verb, "PREROUTING"]).args(rule)));
     }
     timed(Command::new("iptables").args(["-t", "nat", "-F"]));
@@ -117,8 +160,11 @@ fn down() {
     timed(Command::new(RAUM).args(["down", "bench"]));
 }
 
-/// Connections per second, one after the other, each to another of the ports.
+/// Connections per second, one after the other, each to another of the ports. Each has a source port that none had shortly
+/// before, and ends at once: after translation all lead to one port, and a tuple that the server or the table of connections
+/// still remembers would be waited for.
 fn rate(n: u16) -> f64 {
+    static SOURCE: AtomicU16 = AtomicU16::new(0);
     let web = must(File::open("/run/netns/bench-web"));
     let net = must(File::open("/run/netns/world-net"));
     let server = must(must(in_namespace(web.as_fd(), || TcpListener::bind("0.0.0.0:80")).map_err(|e| e.words())));
@@ -128,8 +174,12 @@ fn rate(n: u16) -> f64 {
             let begin = Instant::now();
             for number in 0..CONNECTIONS {
                 // spread, and not in the order of the rules
-                let port = FIRST + u16::try_from((u32::from(number) * 7919 + 13) % u32::from(n)).unwrap_or(0);
-                let stream = must(TcpStream::connect((Ipv4Addr::new(198, 51, 100, 2), port)));
+                let port = FIRST + must(u16::try_from((u32::from(number) * 7919 + 13) % u32::from(n)));
+                let source = 1024 + SOURCE.fetch_add(1, Ordering::Relaxed) % 60_000;
+                let stream = must(socket(AddressFamily::INET, SocketType::STREAM, None));
+                must(bind(&stream, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, source)));
+                must(set_socket_linger(&stream, Some(Duration::ZERO)));
+                must(connect(&stream, &SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2), port)));
                 drop((stream, must(server.accept())));
             }
             begin.elapsed().as_secs_f64()

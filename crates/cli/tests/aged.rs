@@ -81,7 +81,12 @@ fn in_one_process_nothing_grows() {
         // caches of this process fill in the first rounds
         (0..rounds / 4).for_each(|_| round());
         let (first, memory_then) = (sizes(), memory());
-        (rounds / 4..rounds).for_each(|_| round());
+        for number in rounds / 4 + 1..=rounds {
+            round();
+            if number % 100 == 0 {
+                println!("{number} rounds in one process: {} kB", memory());
+            }
+        }
         assert_eq!(first, sizes());
         let grown = memory().saturating_sub(memory_then);
         println!("{rounds} rounds in one process: {grown} kB more than {memory_then} kB; {first:?}");
@@ -104,12 +109,15 @@ fn as_processes_nothing_grows() {
         };
         let first = sizes();
         let rounds = rounds(6);
-        for _ in 0..rounds {
+        for number in 1..=rounds {
             run(&["up", "--replace", "/run/aged.yaml"]);
             run(&["up", "--replace", "/run/changed.yaml"]);
             run(&["status", "aged"]);
             run(&["down", "aged"]);
             assert_eq!(first, sizes());
+            if number % 100 == 0 {
+                println!("{number} rounds as processes");
+            }
         }
         assert_same(&before, &host_side(), "at the end");
         println!("{rounds} rounds as processes: {first:?}");
