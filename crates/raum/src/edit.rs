@@ -16,7 +16,8 @@ use raum_core::name::{LabName, NsId, NsName};
 use raum_core::plan::Plan;
 
 use crate::error::Error;
-use crate::labs::{Labs, inhabited};
+use crate::known::Known;
+use crate::labs::{Labs, Prepared, inhabited};
 use crate::permission;
 use crate::reach::Progress;
 use crate::record::{JOURNAL, Journal, Record};
@@ -68,6 +69,17 @@ struct Stored {
     is_new: bool,
 }
 
+/// What a step comes to.
+enum Step {
+    /// Nothing is left of the lab: it is taken down.
+    Remove {
+        lab: Box<Lab>,
+        plan: Plan,
+        inhabited: Vec<Inhabited>,
+    },
+    Change(Box<Prepared>),
+}
+
 impl Labs {
     /// The lab file of a lab that is up, whoever wrote it: a file, or steps.
     ///
@@ -116,16 +128,12 @@ impl Labs {
     /// # Errors
     /// As [`Labs::edit`], without those of doing it.
     pub fn prepare_edit(&mut self, lab: &LabName, edit: &Edit, announce: &mut Announce<'_>) -> Result<Edited, Error> {
-        let stored = self.stored(lab)?;
-        let edited = edited(&stored, edit)?;
-        if edited.is_empty() {
-            let (plan, inhabited) = self.removal(lab)?;
-            announce(&plan);
-            return Ok(outcome(stored, edited, plan, Vec::new(), inhabited));
-        }
-        let prepared = self.prepare(edited, stored.file.clone()).map_err(|error| of_step(error, &stored))?;
-        announce(&prepared.plan);
-        Ok(outcome(stored, prepared.lab, prepared.plan, prepared.obstacles, Vec::new()))
+        Ok(match self.step(lab, edit, announce)? {
+            (stored, Step::Remove { lab, plan, inhabited }) => outcome(stored, *lab, plan, Vec::new(), inhabited),
+            (stored, Step::Change(prepared)) => {
+                outcome(stored, prepared.lab, prepared.plan, prepared.obstacles, Vec::new())
+            }
+        })
     }
 
     fn edit_locked(
@@ -136,20 +144,32 @@ impl Labs {
         stop: &AtomicBool,
         progress: &mut Progress<'_>,
     ) -> Result<Edited, Error> {
+        Ok(match self.step(lab, edit, announce)? {
+            (stored, Step::Remove { lab: edited, plan, inhabited }) => {
+                self.remove_locked(lab, progress)?;
+                outcome(stored, *edited, plan, Vec::new(), inhabited)
+            }
+            (stored, Step::Change(prepared)) => {
+                let is_edited = stored.is_edited || stored.text != prepared.lab.to_string();
+                let inhabited = self.inhabited_by(&prepared.plan);
+                let prepared = self.bring(*prepared, is_edited, stop, progress)?;
+                outcome(stored, prepared.lab, prepared.plan, prepared.obstacles, inhabited)
+            }
+        })
+    }
+
+    /// Edits the lab as it is remembered, and announces what that comes to.
+    fn step(&mut self, lab: &LabName, edit: &Edit, announce: &mut Announce<'_>) -> Result<(Stored, Step), Error> {
         let stored = self.stored(lab)?;
         let edited = edited(&stored, edit)?;
         if edited.is_empty() {
             let (plan, inhabited) = self.removal(lab)?;
             announce(&plan);
-            self.remove_locked(lab, progress)?;
-            return Ok(outcome(stored, edited, plan, Vec::new(), inhabited));
+            return Ok((stored, Step::Remove { lab: Box::new(edited), plan, inhabited }));
         }
         let prepared = self.prepare(edited, stored.file.clone()).map_err(|error| of_step(error, &stored))?;
         announce(&prepared.plan);
-        let is_edited = stored.is_edited || stored.text != prepared.lab.to_string();
-        let inhabited = self.inhabited_by(&prepared.plan);
-        let prepared = self.bring(prepared, is_edited, stop, progress)?;
-        Ok(outcome(stored, prepared.lab, prepared.plan, prepared.obstacles, inhabited))
+        Ok((stored, Step::Change(Box::new(prepared))))
     }
 
     /// The lab as it was last brought up; an empty one if there is none.
@@ -180,11 +200,12 @@ impl Labs {
     /// What taking the lab down does.
     fn removal(&mut self, lab: &LabName) -> Result<(Plan, Vec<Inhabited>), Error> {
         permission::check()?;
-        let around = self.around(lab)?;
-        let mut scope = self.scope_of(lab, &around)?;
+        let known = Known::read(self.place());
+        let around = self.around(lab, &known)?;
+        let mut scope = self.scope_of(lab, &around, &known);
         scope.inside = false;
         let mut before = self.host().observe(&scope)?;
-        before.entry(&NsId::Host).zones.extend(self.remembered_zones(lab));
+        before.entry(&NsId::Host).zones.extend(known.zones(lab));
         let plan = diff(lab, &before, &absent(lab, &around)).unwrap_or_default();
         Ok((plan, inhabited(&before)?))
     }

@@ -4,8 +4,7 @@
 //! from: the lab file (`up`), nothing (`down`), the record of the last `up` (`status`).
 
 use std::collections::BTreeSet;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -13,7 +12,7 @@ use raum_core::beside::{Obstacle, ZONE_SET, openings, zones};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
-use raum_core::lab::{Lab, check, is_settled, link_group, parse, settle};
+use raum_core::lab::{Lab, check, link_group};
 use raum_core::name::{IfName, LabName, NsId, NsName};
 use raum_core::plan::Plan;
 use raum_core::problem::Problem;
@@ -23,13 +22,11 @@ use raum_kernel::names_folder::NamesFolder;
 use raum_kernel::{Linux, firewalld};
 
 use crate::error::Error;
+use crate::known::Known;
 use crate::permission;
-use crate::place::{Lock, New, Place};
+use crate::place::{FileError, Lock, New, Place};
 use crate::reach::{Cause, Failure, Left, Progress, reach, take_back, teardown};
 use crate::record::{HOSTS, JOURNAL, Journal, RECORD, Record};
-
-/// Bytes of a lab file that are read to see whose it is.
-const FILE_MAX: u64 = 1 << 20;
 
 /// A lab file that passed all checks against this host, with everything decided.
 #[derive(Debug)]
@@ -126,19 +123,24 @@ impl Labs {
     /// # Errors
     /// [`Error::Invalid`] with all problems, [`Error::Conflicts`], or [`Error::Observe`].
     pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
-        let around = self.around(&lab.name)?;
-        let lab = self.settled(&lab, &around);
-        let problems = self.problems(&lab, &around);
+        let known = Known::read(&self.place);
+        self.prepare_among(&known, lab, file)
+    }
+
+    fn prepare_among(&mut self, known: &Known, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
+        let around = self.around(&lab.name, known)?;
+        let lab = known.settled(lab, &around);
+        let problems = problems(&lab, &around, known);
         // a file's problems can be told to everybody
         if !problems.is_empty() {
             return Err(Error::Invalid(problems));
         }
         permission::check()?;
-        let former = file.as_deref().map(|file| self.former(&lab.name, file)).unwrap_or_default();
+        let former = file.as_deref().map(|file| known.former(&lab.name, file)).unwrap_or_default();
         let mut design = design(&lab, &around);
         let mut obstacles = self.obstacles(&design.flows)?;
         let mut before = self.host.observe(&design.scope)?;
-        let mut zones = self.remembered_zones(&lab.name);
+        let mut zones = known.zones(&lab.name);
         if self.foreign_rules {
             if !zones.is_empty() && !firewalld::is_reachable() {
                 zones.clear();
@@ -158,48 +160,15 @@ impl Labs {
     /// # Errors
     /// [`Error::Observe`]
     pub fn check(&mut self, lab: &Lab) -> Result<Vec<Problem>, Error> {
-        let around = self.around(&lab.name)?;
-        Ok(self.problems(&self.settled(lab, &around), &around))
+        let known = Known::read(&self.place);
+        let around = self.around(&lab.name, &known)?;
+        Ok(problems(&known.settled(lab.clone(), &around), &around, &known))
     }
 
-    /// With every subnet that was left to raum. A lab that is up keeps those that it has, as far as its record tells.
-    fn settled(&self, lab: &Lab, around: &Surroundings) -> Lab {
-        if is_settled(lab) {
-            return lab.clone();
-        }
-        let record = Record::read(&self.place, &lab.name).ok().flatten();
-        let before = record.and_then(|record| parse(&record.text?, &lab.name).ok());
-        settle(lab, around, before.as_ref())
-    }
-
-    /// Links are marked with a number made of the lab's name. Two names that make the same one are rare, and each lab would
-    /// take the other's links for its own.
-    fn problems(&self, lab: &Lab, around: &Surroundings) -> Vec<Problem> {
-        let name = &lab.name.value;
-        let group = link_group(name);
-        let known: BTreeSet<LabName> = self.place.labs().into_iter().chain(around.was.keys().cloned()).collect();
-        let twins = known.iter().filter(|other| *other != name && link_group(other) == group);
-        let twins = twins.map(|other| {
-            Problem::new(format!("lab `{name}` cannot be beside lab `{other}`"), lab.name.span.clone())
-                .label(format!("links of both would be in group {group}"))
-                .help("give one of them another name")
-        });
-        check(lab, around).into_iter().chain(twins).collect()
-    }
-
-    /// The host around a lab. What labs noted about sysctls, and which ports they publish, is in their tables; where somebody
-    /// flushed those, raum's own records still have it.
-    pub(crate) fn around(&mut self, lab: &LabName) -> Result<Surroundings, Error> {
+    /// The host around a lab.
+    pub(crate) fn around(&mut self, lab: &LabName, known: &Known) -> Result<Surroundings, Error> {
         let mut around = self.host.surroundings(lab)?;
-        for known in self.place.labs() {
-            let Ok(Some(record)) = Record::read(&self.place, &known) else { continue };
-            let host = record.state.namespaces.get(&NsId::Host);
-            let Some(table) = host.and_then(|ns| ns.table.as_ref()) else { continue };
-            if !table.was.is_empty() {
-                around.was.entry(known.clone()).or_insert_with(|| table.was.clone());
-            }
-            around.published.entry(known).or_insert_with(|| table.maps.values().cloned().collect());
-        }
+        known.complete(&mut around);
         Ok(around)
     }
 
@@ -242,28 +211,6 @@ impl Labs {
         Ok(self.place.leave(lock)?)
     }
 
-    /// A lab is known by its name. Where two files give it, the second would take away all that the first one made: that is
-    /// asked for in so many words, or a mistake. A file that was moved, or says something else now, has given the name away.
-    fn has_name(&self, lab: &Lab, file: Option<&Path>) -> Result<(), Error> {
-        let (Some(file), name) = (file.filter(|file| file.is_file()), &lab.name.value) else { return Ok(()) };
-        let Some(record) = Record::read(&self.place, name).ok().flatten() else { return Ok(()) };
-        let Some(first) = record.file.filter(|first| first.is_file() && !is_same(first, file)) else { return Ok(()) };
-        let mut text = String::new();
-        let read = std::fs::File::open(&first).and_then(|file| file.take(FILE_MAX).read_to_string(&mut text));
-        let still = read.is_ok() && parse(&text, name).map_or(true, |first| first.name.value == *name);
-        if !still || record.text.is_some_and(|text| text == lab.to_string()) {
-            return Ok(());
-        }
-        Err(Error::OtherFile { lab: name.clone(), first, file: file.to_owned() })
-    }
-
-    /// Labs that came from this file under another name than this. Still there, unless `down` could not forget them.
-    fn former(&self, now: &LabName, file: &Path) -> Vec<LabName> {
-        let others = self.place.labs().into_iter().filter(|lab| lab != now);
-        let file_of = |lab: &LabName| Record::read(&self.place, lab).ok().flatten().and_then(|record| record.file);
-        others.filter(|lab| file_of(lab).is_some_and(|of| is_same(&of, file))).collect()
-    }
-
     fn up_locked(
         &mut self,
         lab: Lab,
@@ -272,10 +219,11 @@ impl Labs {
         progress: &mut Progress<'_>,
     ) -> Result<Prepared, Error> {
         // prepared under the lock: what was seen is still so when it is acted on
+        let known = Known::read(&self.place);
         if !self.replace {
-            self.has_name(&lab, file.as_deref())?;
+            known.refuse_other_file(&lab, file.as_deref())?;
         }
-        let prepared = self.prepare(lab, file)?;
+        let prepared = self.prepare_among(&known, lab, file)?;
         self.bring(prepared, false, stop, progress)
     }
 
@@ -311,7 +259,7 @@ impl Labs {
                 return Err(failed(failure));
             }
         }
-        let files = [HOSTS, RECORD].map(|file| self.place.read(&name, file).ok().flatten());
+        let files = [HOSTS, RECORD].map(|file| self.place.read(&name, file));
         if let Err(error) = self.remember(&name, &record, &prepared.design.hosts) {
             let scope = &prepared.design.scope;
             let failure = take_back(&mut self.host, scope, &prepared.before, &prepared.plan, error.to_string());
@@ -338,9 +286,11 @@ impl Labs {
         Ok(self.place.remove(lab, JOURNAL)?)
     }
 
-    /// Puts back what [`Labs::remember`] wrote over. If even that fails, then `down` does without, and `status` says so.
-    fn as_before(&self, lab: &LabName, [hosts, record]: [Option<Vec<u8>>; 2]) {
+    /// Puts back what [`Labs::remember`] wrote over; one that could not be read stays as it is. If even that fails, then
+    /// `down` does without, and `status` says so.
+    fn as_before(&self, lab: &LabName, [hosts, record]: [Result<Option<Vec<u8>>, FileError>; 2]) {
         for (file, mode, content) in [(HOSTS, 0o644, hosts), (RECORD, 0o600, record)] {
+            let Ok(content) = content else { continue };
             let now = self.place.read(lab, file).ok().flatten();
             drop(match content {
                 content if content == now => Ok(()),
@@ -373,12 +323,13 @@ impl Labs {
     }
 
     pub(crate) fn remove_locked(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
-        let around = self.around(lab)?;
-        let mut scope = self.scope_of(lab, &around)?;
+        let known = Known::read(&self.place);
+        let around = self.around(lab, &known)?;
+        let mut scope = self.scope_of(lab, &around, &known);
         scope.inside = false;
         let target = absent(lab, &around);
         let mut before = self.host.observe(&scope)?;
-        let zones = self.remembered_zones(lab);
+        let zones = known.zones(lab);
         if !zones.is_empty() {
             before.entry(&NsId::Host).zones.extend(zones);
         }
@@ -391,34 +342,20 @@ impl Labs {
         Ok(Removed { plan, inhabited })
     }
 
-    /// The interfaces that a lab's record says are in firewalld's zone: the mark for that is in the lab's table, which somebody
-    /// may have flushed.
-    pub(crate) fn remembered_zones(&self, lab: &LabName) -> BTreeSet<IfName> {
-        let record = Record::read(&self.place, lab).ok().flatten();
-        record
-            .and_then(|mut record| record.state.namespaces.remove(&NsId::Host))
-            .map(|host| host.zones)
-            .unwrap_or_default()
-    }
-
     /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
     /// the names that the record and the journal know.
-    pub(crate) fn scope_of(&self, lab: &LabName, around: &Surroundings) -> Result<Scope, Error> {
+    pub(crate) fn scope_of(&self, lab: &LabName, around: &Surroundings, known: &Known) -> Scope {
         let mut scope = Scope::of(lab);
-        let mut known: Vec<State> = Vec::new();
-        known.extend(Record::read(&self.place, lab).ok().flatten().map(|record| record.state));
-        if let Ok(Some(journal)) = self.place.read_json::<Journal>(lab, JOURNAL) {
-            known.push(journal.before);
-            known.push(journal.target);
-        }
-        for state in known {
+        let journal = self.place.read_json::<Journal>(lab, JOURNAL).ok().flatten();
+        let states = journal.iter().flat_map(|journal| [&journal.before, &journal.target]);
+        for state in states.chain(known.record(lab).map(|record| &record.state)) {
             scope.namespaces.extend(state.namespaces.keys().filter_map(NsId::name).cloned());
             let host = state.namespaces.get(&NsId::Host);
             scope.host_links.extend(host.iter().flat_map(|ns| ns.links.keys().cloned()));
         }
         let own = around.was.get(lab).into_iter().flat_map(|was| was.keys().cloned());
         scope.sysctls = own.map(|key| (NsId::Host, key)).collect::<BTreeSet<_>>();
-        Ok(scope)
+        scope
     }
 
     /// What is missing of a lab, compared with its last `up`: the plan that would repair it.
@@ -434,8 +371,9 @@ impl Labs {
             let is_there = self.host.labs()?.iter().any(|found| found.name == *lab);
             return Err(if is_there { Error::NoRecord(lab.clone()) } else { Error::NoLab(lab.to_string()) });
         };
-        let around = self.around(lab)?;
-        let mut scope = self.scope_of(lab, &around)?;
+        let known = Known::read(&self.place);
+        let around = self.around(lab, &known)?;
+        let mut scope = self.scope_of(lab, &around, &known);
         let mut target = wanted_now(&record, &around);
         for (ns, content) in &target.namespaces {
             scope.sysctls.extend(content.sysctls.keys().map(|key| (ns.clone(), key.clone())));
@@ -460,8 +398,9 @@ impl Labs {
     /// [`Error::Observe`]
     pub fn state(&mut self, lab: &LabName) -> Result<State, Error> {
         permission::check()?;
-        let around = self.around(lab)?;
-        let scope = self.scope_of(lab, &around)?;
+        let known = Known::read(&self.place);
+        let around = self.around(lab, &known)?;
+        let scope = self.scope_of(lab, &around, &known);
         Ok(self.host.observe(&scope)?)
     }
 
@@ -491,10 +430,19 @@ impl Labs {
     }
 }
 
-/// Do two paths lead to one file?
-fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    one == other || real(one) == real(other)
+/// All that is wrong with a lab on this host. Links are marked with a number made of the lab's name. Two names that make the
+/// same one are rare, and each lab would take the other's links for its own.
+fn problems(lab: &Lab, around: &Surroundings, known: &Known) -> Vec<Problem> {
+    let name = &lab.name.value;
+    let group = link_group(name);
+    let others: BTreeSet<&LabName> = known.labs().chain(around.was.keys()).collect();
+    let twins = others.into_iter().filter(|other| *other != name && link_group(other) == group);
+    let twins = twins.map(|other| {
+        Problem::new(format!("lab `{name}` cannot be beside lab `{other}`"), lab.name.span.clone())
+            .label(format!("links of both would be in group {group}"))
+            .help("give one of them another name")
+    });
+    check(lab, around).into_iter().chain(twins).collect()
 }
 
 /// What a lab needs: what was reached, unless somebody has switched br_netfilter since. That changes what rules and ports must be

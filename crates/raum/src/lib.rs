@@ -26,6 +26,7 @@ pub mod error;
 pub mod exec;
 pub mod expect;
 pub mod import;
+mod known;
 pub mod labs;
 pub mod permission;
 pub mod picture;
