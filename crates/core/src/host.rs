@@ -62,8 +62,7 @@ pub struct Surroundings {
     /// For each lab on the host, this one too: the sysctls that it changed, with the value from before the first lab. Read
     /// from the notes in the labs' tables ([`crate::nft::Table::was`]).
     pub was: BTreeMap<LabName, BTreeMap<Sysctl, String>>,
-    /// For each lab on the host, this one too: the ports that it publishes, as the maps of its table. A port can lead to one of
-    /// them only.
+    /// For each other lab on the host: the ports that it publishes, as the maps of its table. A port can lead to one lab only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub published: BTreeMap<LabName, Vec<PortMap>>,
     /// Does the kernel have IPv6 (`/proc/net/if_inet6`, `disable_ipv6`)?

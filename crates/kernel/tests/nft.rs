@@ -11,7 +11,7 @@ use raum_core::lab::Proto;
 use raum_core::name::{IfName, LabName};
 use raum_core::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
 use raum_core::state::{Owner, Sysctl};
-use raum_kernel::nft::{self, conntrack};
+use raum_kernel::nft::{self, Noted, conntrack};
 use raum_kernel::sandbox;
 use raum_kernel::socket::{Protocol, Socket};
 
@@ -174,6 +174,10 @@ fn what_was_written_is_read() {
         nft::replace(&mut socket(), &rich()).unwrap();
         assert_eq!(observed(), rich());
         assert_eq!(nft::observe_all(&mut socket()), Ok(vec![rich()]));
+        let noted = |maps| Noted { lab: lab(), was: rich().was, maps };
+        let other = LabName::new("other").unwrap();
+        assert_eq!(nft::noted(&mut socket(), &other), Ok(vec![noted(rich().maps.into_values().collect())]));
+        assert_eq!(nft::noted(&mut socket(), &lab()), Ok(vec![noted(vec![])]), "one's own ports are not read");
         nft::replace(&mut socket(), &empty()).unwrap();
         assert_eq!(observed(), empty());
         nft::delete(&mut socket(), "raum-t").unwrap();
@@ -240,6 +244,7 @@ fn a_foreign_table_is_told_and_untouched() {
         let error = nft::replace(&mut socket(), &rich()).unwrap_err();
         assert_eq!(error.words(), "table inet raum-t is there and is not the lab's (EEXIST)");
         assert_eq!(nft::observe_all(&mut socket()), Ok(vec![]));
+        assert_eq!(nft::labs(&mut socket()), Ok([].into()));
     });
 }
 

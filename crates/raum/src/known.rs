@@ -49,14 +49,16 @@ impl Known {
 
     /// What labs noted about sysctls, and which ports they publish, is in their tables; where somebody flushed those, it is
     /// still here.
-    pub fn complete(&self, around: &mut Surroundings) {
+    pub fn complete(&self, around: &mut Surroundings, own: &LabName) {
         for (lab, record) in self.records() {
             let host = record.state.namespaces.get(&NsId::Host);
             let Some(table) = host.and_then(|ns| ns.table.as_ref()) else { continue };
             if !table.was.is_empty() {
                 around.was.entry(lab.clone()).or_insert_with(|| table.was.clone());
             }
-            around.published.entry(lab.clone()).or_insert_with(|| table.maps.values().cloned().collect());
+            if lab != own {
+                around.published.entry(lab.clone()).or_insert_with(|| table.maps.values().cloned().collect());
+            }
         }
     }
 

@@ -168,7 +168,7 @@ impl Labs {
     /// The host around a lab.
     pub(crate) fn around(&mut self, lab: &LabName, known: &Known) -> Result<Surroundings, Error> {
         let mut around = self.host.surroundings(lab)?;
-        known.complete(&mut around);
+        known.complete(&mut around, lab);
         Ok(around)
     }
 

@@ -14,7 +14,7 @@ mod write;
 
 pub use opening::{close, labs_with_openings, open, openings};
 pub(crate) use read::understood;
-pub use read::{observe, observe_all};
+pub use read::{Noted, labs, noted, observe, observe_all};
 #[cfg(test)]
 pub(crate) use write::sample;
 pub use write::{change_entries, delete, replace};

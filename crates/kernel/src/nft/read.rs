@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use raum_core::host::OpError;
 use raum_core::lab::mark;
 use raum_core::name::LabName;
-use raum_core::nft::{AddressSet, Chain, Hook, Rule, Table, Verdict};
+use raum_core::nft::{AddressSet, Chain, Hook, PortMap, Rule, Table, Verdict};
 use raum_core::state::{Owner, Sysctl};
 use rustix::io::Errno;
 
@@ -34,17 +34,13 @@ pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owne
     })
 }
 
-/// Reads all tables that carry a lab's mark.
+/// The labs that have a table with their mark.
 ///
 /// # Errors
-/// The kernel's refusal.
-pub fn observe_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
-    of_one_generation(socket, read_all)
-}
-
-fn read_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
+/// The kernel's refusal. A kernel without nf_tables has none.
+pub fn labs(socket: &mut Socket) -> Result<BTreeSet<LabName>, OpError> {
     let reply = match dump(socket, Message::GetTable, None, None) {
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(error) if is_missing(&error) => return Ok(BTreeSet::new()),
         reply => reply?,
     };
     let mut labs: BTreeSet<LabName> = BTreeSet::new();
@@ -54,7 +50,45 @@ fn read_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
         let name = attributes.find(1).and_then(Attribute::text);
         labs.extend(lab.filter(|lab| name == Some(&format!("raum-{lab}"))));
     }
-    labs.iter().map(|lab| read(socket, &format!("raum-{lab}"), lab)).collect()
+    Ok(labs)
+}
+
+/// Reads all tables that carry a lab's mark.
+///
+/// # Errors
+/// As [`labs`].
+pub fn observe_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
+    let table = |socket: &mut Socket, lab: &LabName| read(socket, &format!("raum-{lab}"), lab);
+    of_one_generation(socket, |socket| labs(socket)?.iter().map(|lab| table(socket, lab)).collect())
+}
+
+/// What one lab must know of a lab's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// Whose table.
+    pub lab: LabName,
+    /// As [`Table::was`].
+    pub was: BTreeMap<Sysctl, String>,
+    /// As the values of [`Table::maps`].
+    pub maps: Vec<PortMap>,
+}
+
+/// What `own` must know of all labs: their notes, and the ports that the others have. Its own may be ten thousand, and
+/// nobody asks for them here.
+///
+/// # Errors
+/// As [`labs`].
+pub fn noted(socket: &mut Socket, own: &LabName) -> Result<Vec<Noted>, OpError> {
+    of_one_generation(socket, |socket| labs(socket)?.into_iter().map(|lab| note_of(socket, lab, own)).collect())
+}
+
+fn note_of(socket: &mut Socket, lab: LabName, own: &LabName) -> Result<Noted, OpError> {
+    let mut table = blank(format!("raum-{lab}"), &lab);
+    if lab != *own {
+        read_sets(socket, &mut table)?;
+    }
+    read_chains(socket, &mut table)?;
+    Ok(Noted { lab, was: table.was, maps: table.maps.into_values().collect() })
 }
 
 /// The comment of a table of family `inet`, empty if it has none; None if there is no such table.
@@ -68,9 +102,9 @@ pub(super) fn owner(socket: &mut Socket, name: &str) -> Result<Option<String>, O
     Ok(Some(comment.unwrap_or_default().to_owned()))
 }
 
-fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError> {
-    let mut table = Table {
-        name: name.to_owned(),
+fn blank(name: String, lab: &LabName) -> Table {
+    Table {
+        name,
         lab: lab.clone(),
         was: BTreeMap::new(),
         sets: BTreeMap::new(),
@@ -78,17 +112,28 @@ fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError
         learned: BTreeMap::new(),
         maps: BTreeMap::new(),
         chains: BTreeMap::new(),
-    };
-    let sets = dump(socket, Message::GetSet, Some(name), None)?;
-    for found in sets.answers().filter_map(attributes) {
-        read_set(socket, &mut table, found)?;
     }
+}
+
+fn read_sets(socket: &mut Socket, table: &mut Table) -> Result<(), OpError> {
+    let sets = dump(socket, Message::GetSet, Some(&table.name), None)?;
+    sets.answers().filter_map(attributes).try_for_each(|found| read_set(socket, table, found))
+}
+
+fn read_chains(socket: &mut Socket, table: &mut Table) -> Result<(), OpError> {
     // the kernel takes no table's name as a filter for chains before Linux 6.1
-    for found in dump(socket, Message::GetChain, Some(name), None)?.answers().filter_map(attributes) {
-        if found.find(1).and_then(Attribute::text) == Some(name) {
-            read_chain(&mut table, found);
+    for found in dump(socket, Message::GetChain, Some(&table.name), None)?.answers().filter_map(attributes) {
+        if found.find(1).and_then(Attribute::text) == Some(&table.name) {
+            read_chain(table, found);
         }
     }
+    Ok(())
+}
+
+fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError> {
+    let mut table = blank(name.to_owned(), lab);
+    read_sets(socket, &mut table)?;
+    read_chains(socket, &mut table)?;
     for found in dump(socket, Message::GetRule, Some(name), None)?.answers().filter_map(attributes) {
         let own = found.find(1).and_then(Attribute::text) == Some(name);
         let Some(chain) = found.find(2).and_then(Attribute::text).filter(|_| own) else { continue };
@@ -125,19 +170,8 @@ pub(crate) fn understood(answer: &Answer<'_>) -> usize {
             .filter_map(|element| set::read_entry(&map, &value(*element, 1)?, &value(*element, 2)?))
             .count();
     }
-    let mut table = Table {
-        name: String::new(),
-        lab: match LabName::new("x") {
-            Ok(name) => name,
-            Err(_) => return 0,
-        },
-        was: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        addresses: BTreeMap::new(),
-        learned: BTreeMap::new(),
-        maps: BTreeMap::new(),
-        chains: BTreeMap::new(),
-    };
+    let Ok(lab) = LabName::new("x") else { return 0 };
+    let mut table = blank(String::new(), &lab);
     read_chain(&mut table, found);
     rule + names + entries + table.chains.len() + table.was.len()
 }

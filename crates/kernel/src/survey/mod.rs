@@ -10,7 +10,6 @@ use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError, Surroundings};
 use raum_core::lab::{link_group, mark};
 use raum_core::name::{IfName, LabName, NsName};
-use raum_core::nft::Table;
 use raum_core::state::{RouteKind, Sysctl};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -18,6 +17,7 @@ use rustix::io::Errno;
 use crate::directory::{Directory, Entry};
 use crate::linux::Linux;
 use crate::message::{Answer, Requests};
+use crate::nft::Noted;
 use crate::observe::links;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
@@ -62,14 +62,16 @@ impl Linux {
         let fd = Arc::clone(&self.host.fd);
         let read = namespace::in_namespace(&*fd, || {
             around.listening = diag::listening()?;
-            let tables = match marked_tables() {
+            let tables = match noted(lab) {
                 // to check a file takes no permission; to act on the answer does
                 Err(error) if error.errno == Errno::PERM.raw_os_error() => Vec::new(),
                 tables => tables?,
             };
             for table in tables {
-                around.was.insert(table.lab.clone(), table.was);
-                around.published.insert(table.lab, table.maps.into_values().collect());
+                if table.lab != *lab {
+                    around.published.insert(table.lab.clone(), table.maps);
+                }
+                around.was.insert(table.lab, table.was);
             }
             around.ipv6 = has_ipv6()?;
             around.sysctls = sysctls(&around)?;
@@ -94,9 +96,9 @@ impl Linux {
             }
         }
         let fd = Arc::clone(&self.host.fd);
-        let tables = namespace::in_namespace(&*fd, marked_tables).and_then(|tables| tables);
-        for table in tables.map_err(of("rules of the host"))? {
-            found.entry(table.lab).or_default();
+        let tables = namespace::in_namespace(&*fd, tables).and_then(|labs| labs);
+        for lab in tables.map_err(of("rules of the host"))? {
+            found.entry(lab).or_default();
         }
         let fd = Arc::clone(&self.host.fd);
         let opened = namespace::in_namespace(&*fd, opened).and_then(|opened| opened);
@@ -199,19 +201,25 @@ fn named<T: Ord>(found: Vec<(T, u32)>, names: &HashMap<u32, IfName>) -> Vec<(T, 
     all
 }
 
-fn marked_tables() -> Result<Vec<Table>, OpError> {
-    match Socket::open(Protocol::Netfilter) {
-        // a kernel without it has no tables
-        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(Vec::new()),
-        socket => nft::observe_all(&mut socket?),
-    }
+fn noted(own: &LabName) -> Result<Vec<Noted>, OpError> {
+    asked(|socket| nft::noted(socket, own))
+}
+
+/// Labs with a table of their own.
+fn tables() -> Result<BTreeSet<LabName>, OpError> {
+    asked(nft::labs)
 }
 
 /// Labs with rules in tables of others.
 fn opened() -> Result<BTreeSet<LabName>, OpError> {
+    asked(nft::labs_with_openings)
+}
+
+/// A kernel without netfilter has no tables.
+fn asked<T: Default>(question: impl FnOnce(&mut Socket) -> Result<T, OpError>) -> Result<T, OpError> {
     match Socket::open(Protocol::Netfilter) {
-        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(BTreeSet::new()),
-        socket => nft::labs_with_openings(&mut socket?),
+        Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => Ok(T::default()),
+        socket => question(&mut socket?),
     }
 }
 
