@@ -34,10 +34,14 @@ fn link(kind: LinkKind, last: u8) -> Link {
         master: None,
         isolated: false,
         hairpin: false,
+        unusual: BTreeSet::new(),
+        arp: true,
         group: link_group(&lab()),
         alias: None,
         altname: None,
         addresses: BTreeSet::new(),
+        unrouted: BTreeSet::new(),
+        secondary: BTreeSet::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use raum_core::model::{ModelHost, Order, imagine};
 use raum_core::name::{IfName, LabName, Mac, NsId};
 use raum_core::nft::EntryChange;
 use raum_core::plan::{LinkChange, Op, Plan};
-use raum_core::state::{Link, LinkKind, Owner, Route, State};
+use raum_core::state::{Link, LinkKind, Owner, PortFlag, Route, State};
 
 fn lab() -> LabName {
     LabName::new("mine").unwrap()
@@ -100,13 +100,14 @@ fn reach(host: &mut ModelHost, scope: &Scope, to: &State) {
     assert_eq!(diff(&lab(), &reached, to), Ok(Plan::default()));
 }
 
-/// The state without what is foreign, and with those sysctls only that `wanted` speaks of.
+/// The state without what is foreign and what makes no difference, and with those sysctls only that `wanted` speaks of.
 fn as_wanted(state: &State, wanted: &State) -> State {
     let mut state = state.clone();
     state.entry(&NsId::Host);
     state.namespaces.retain(|_, ns| ns.owner == Owner::Lab);
     for (id, ns) in &mut state.namespaces {
         ns.links.retain(|_, link| link.owner == Owner::Lab);
+        ns.links.values_mut().for_each(|link| link.secondary.clear());
         let wanted = wanted.namespaces.get(id);
         ns.sysctls.retain(|key, _| wanted.is_some_and(|ns| ns.sysctls.contains_key(key)));
     }
@@ -135,11 +136,16 @@ fn damage(host: &mut ModelHost, seen: &State, die: &mut dyn FnMut(u8) -> u8) {
             ops.push(set(&id, &lo, LinkChange { up: Some(false), ..LinkChange::default() }));
         }
         for (name, link) in ns.links.iter().filter(|(_, link)| link.owner == Owner::Lab) {
-            let change = match die(5) {
+            let change = match die(7) {
                 0 => LinkChange { up: Some(false), ..LinkChange::default() },
                 1 => LinkChange { up: Some(true), mtu: Some(2000), ..LinkChange::default() },
                 2 => LinkChange { mtu: Some(100), ..LinkChange::default() },
                 3 => LinkChange { master: Some(None), ..LinkChange::default() },
+                4 => LinkChange { arp: Some(false), ..LinkChange::default() },
+                5 => {
+                    let flag = PortFlag::ALL[usize::from(die(7))];
+                    LinkChange { port: [(flag, !flag.is_usual())].into(), ..LinkChange::default() }
+                }
                 _ => {
                     LinkChange { mac: Some(Mac([2, 9, 9, 9, 9, 9])), alias: Some("x".into()), ..LinkChange::default() }
                 }
@@ -180,6 +186,13 @@ fn damage(host: &mut ModelHost, seen: &State, die: &mut dyn FnMut(u8) -> u8) {
             let op = ops.swap_remove(usize::from(die(count)));
             // what is gone already cannot be damaged
             drop(host.by_hand(&op));
+        }
+    }
+    for (id, name, link) in
+        seen.namespaces.iter().flat_map(|(id, ns)| ns.links.iter().map(move |(name, link)| (id, name, link)))
+    {
+        if let Some(address) = link.addresses.first().filter(|_| die(4) == 1) {
+            host.lose_subnet_by_hand(id, name, *address);
         }
     }
     let routes: Vec<_> =
@@ -289,7 +302,16 @@ proptest! {
             if let Err(refused) = apply(&mut host, &back) {
                 panic!("{refused:?}\nin {}", listing(&back));
             }
-            prop_assert_eq!(host.observe(&scope).unwrap(), snapshot.clone(), "fault {} of {}\nback {}", n, listing(&plan), listing(&back));
+            let settled = |state: State| {
+                let mut state = state;
+                for link in state.namespaces.values_mut().flat_map(|ns| ns.links.values_mut()) {
+                    link.secondary.clear();
+                    // what came back on the way stays
+                    link.unrouted.clear();
+                }
+                state
+            };
+            prop_assert_eq!(settled(host.observe(&scope).unwrap()), settled(snapshot.clone()), "fault {} of {}\nback {}", n, listing(&plan), listing(&back));
         }
     }
 }

@@ -14,6 +14,8 @@ const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
+/// Of IPv6 the same bit means a temporary one.
+const IFA_F_SECONDARY: u32 = 0x01;
 const IFA_F_NODAD: u32 = 0x02;
 const IFA_F_PERMANENT: u32 = 0x80;
 /// By the kernel itself, from a router advertisement, or link-local (`IFAPROT_KERNEL_…`, Linux 5.18).
@@ -32,6 +34,8 @@ pub struct AddressInfo {
     pub address: IpNet,
     /// Somebody gave it, for ever; not the kernel (link-local), a router's advertisement or a DHCP client.
     pub given: bool,
+    /// Its IPv4 subnet had one already on this link.
+    pub secondary: bool,
 }
 
 /// `struct ifaddrmsg`: family, prefix length, flags, scope, index.
@@ -103,6 +107,7 @@ pub fn decode(answer: &Answer<'_>) -> Option<AddressInfo> {
     Some(AddressInfo {
         index: u32_at(header, 4)?,
         address: IpNet::new(ip, prefix_len).ok()?,
+        secondary: ip.is_ipv4() && flags & IFA_F_SECONDARY != 0,
         given: flags & IFA_F_PERMANENT != 0 && !by_kernel && !link_local,
     })
 }

@@ -2,10 +2,12 @@
 //!
 //! Numbers are from include/uapi/linux/{rtnetlink,if_link,veth}.h. All functions write to, or read from, bytes only.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use raum_core::name::{IfName, Mac};
-use raum_core::plan::{AltnameChange, VethEnd};
+use raum_core::plan::{AltnameChange, LinkChange, VethEnd};
+use raum_core::state::PortFlag;
 
 use crate::message::{Answer, Attribute, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, Request, Requests, i32_at, u32_at};
 
@@ -23,6 +25,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
+const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_IFALIAS: u16 = 20;
 const IFLA_GROUP: u16 = 27;
@@ -36,15 +39,30 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BR_STP_STATE: u16 = 5;
+const IFLA_BRPORT_STATE: u16 = 1;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+/// The attribute of each, where one has one byte for on and off.
+const PORT_FLAGS: [(PortFlag, u16); 6] = [
+    (PortFlag::Learning, 8),
+    (PortFlag::Flood, 9),
+    (PortFlag::McastFlood, 27),
+    (PortFlag::BcastFlood, 30),
+    (PortFlag::NeighSuppress, 32),
+    (PortFlag::Locked, 39),
+];
+const BR_STATE_DISABLED: u8 = 0;
+const BR_STATE_FORWARDING: u8 = 3;
 const VETH_INFO_PEER: u16 = 1;
 const NETNSA_NSID: u16 = 1;
 const NETNSA_FD: u16 = 3;
 /// Leaves the counters out of answers: a third of the bytes.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
+const AF_BRIDGE: u8 = 7;
 const IFF_UP: u32 = 1;
 const IFF_RUNNING: u32 = 1 << 6;
+const IFF_NOARP: u32 = 1 << 7;
 
 /// `lo` has this index in every namespace (`LOOPBACK_IFINDEX`).
 pub(crate) const LOOPBACK: u32 = 1;
@@ -72,6 +90,12 @@ pub struct LinkInfo {
     pub isolated: bool,
     /// As a port, hands packets back.
     pub hairpin: bool,
+    /// As a bridge: decides by STP what its ports do.
+    pub stp: bool,
+    /// As a port, what is not as with a new one. Of one without a carrier, [`PortFlag::Forwarding`] too.
+    pub unusual: BTreeSet<PortFlag>,
+    /// `IFF_NOARP`.
+    pub noarp: bool,
     /// Its group; 0 unless given.
     pub group: u32,
     /// Its alias.
@@ -152,6 +176,7 @@ pub(crate) struct Set<'a> {
     pub up: Option<bool>,
     pub mtu: Option<u32>,
     pub mac: Option<Mac>,
+    pub arp: Option<bool>,
     /// 0 takes it out of its bridge.
     pub master: Option<u32>,
     pub alias: Option<&'a str>,
@@ -159,8 +184,9 @@ pub(crate) struct Set<'a> {
 
 /// Changes a link in place, in one message.
 pub(crate) fn set(requests: &mut Requests, index: u32, set: Set<'_>) {
-    let flags = if set.up == Some(true) { IFF_UP } else { 0 };
-    let change = if set.up.is_some() { IFF_UP } else { 0 };
+    let flag = |bit, on| if on { bit } else { 0 };
+    let flags = flag(IFF_UP, set.up == Some(true)) | flag(IFF_NOARP, set.arp == Some(false));
+    let change = flag(IFF_UP, set.up.is_some()) | flag(IFF_NOARP, set.arp.is_some());
     let mut request = requests.request(RTM_SETLINK, 0, &ifinfomsg(index, flags, change));
     if let Some(mac) = set.mac {
         request.attribute(IFLA_ADDRESS, &mac.0);
@@ -176,18 +202,29 @@ pub(crate) fn set(requests: &mut Requests, index: u32, set: Set<'_>) {
     }
 }
 
-/// Changes what is special about a port of a bridge: apart from other isolated ones, hands packets back. `RTM_SETLINK` has no ear for what concerns
-/// a port (`do_setlink`, net/core/rtnetlink.c).
-pub(crate) fn set_port(requests: &mut Requests, index: u32, isolated: Option<bool>, hairpin: Option<bool>) {
+/// Changes what concerns a port of a bridge, for which `RTM_SETLINK` has no ear (`do_setlink`, net/core/rtnetlink.c).
+pub(crate) fn set_port(requests: &mut Requests, index: u32, set: &LinkChange) {
     requests.request(RTM_NEWLINK, 0, &ifinfomsg(index, 0, 0)).nest(IFLA_LINKINFO, |info| {
         info.text(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, |data| {
-            for (kind, flag) in [(IFLA_BRPORT_ISOLATED, isolated), (IFLA_BRPORT_MODE, hairpin)] {
+            for (kind, flag) in [(IFLA_BRPORT_ISOLATED, set.isolated), (IFLA_BRPORT_MODE, set.hairpin)] {
                 if let Some(flag) = flag {
                     data.attribute(kind, &[u8::from(flag)]);
                 }
             }
+            for (kind, flag) in PORT_FLAGS.iter().filter_map(|(flag, kind)| Some((*kind, *set.port.get(flag)?))) {
+                data.attribute(kind, &[u8::from(flag)]);
+            }
         });
     });
+    if let Some(on) = set.port.get(&PortFlag::Forwarding) {
+        // as `bridge link set` does: a port disabled by the request above is enabled by the news of that very request
+        // (`br_port_carrier_check`, net/bridge/br_if.c)
+        let mut header = ifinfomsg(index, 0, 0);
+        header[0] = AF_BRIDGE;
+        requests.request(RTM_SETLINK, 0, &header).nest(IFLA_PROTINFO, |port| {
+            port.attribute(IFLA_BRPORT_STATE, &[if *on { BR_STATE_FORWARDING } else { BR_STATE_DISABLED }]);
+        });
+    }
 }
 
 /// Changes the MTU of a link that has been asked for in the same message train, and has no known index yet.
@@ -262,8 +299,13 @@ pub fn decode(answer: &Answer<'_>) -> Option<LinkInfo> {
     let (header, attributes) = answer.split(16)?;
     let index = u32::try_from(i32_at(header, 4)?).ok()?;
     let flags = u32_at(header, 8)?;
-    let mut link =
-        LinkInfo { index, up: flags & IFF_UP != 0, running: flags & IFF_RUNNING != 0, ..LinkInfo::default() };
+    let mut link = LinkInfo {
+        index,
+        up: flags & IFF_UP != 0,
+        noarp: flags & IFF_NOARP != 0,
+        running: flags & IFF_RUNNING != 0,
+        ..LinkInfo::default()
+    };
     for attribute in attributes {
         decode_attribute(&mut link, attribute);
     }
@@ -286,10 +328,20 @@ fn decode_attribute(link: &mut LinkInfo, attribute: Attribute<'_>) {
         IFLA_LINKINFO => {
             let info = attribute.nested();
             link.kind = info.find(IFLA_INFO_KIND).and_then(text).unwrap_or_default();
+            let bridge = info.find(IFLA_INFO_DATA).filter(|_| link.kind == "bridge").map(Attribute::nested);
+            let stp = bridge.and_then(|bridge| bridge.find(IFLA_BR_STP_STATE)).and_then(Attribute::u32);
+            link.stp = stp.is_some_and(|stp| stp != 0);
             let is_port = info.find(IFLA_INFO_SLAVE_KIND).and_then(Attribute::text) == Some("bridge");
             let port = info.find(IFLA_INFO_SLAVE_DATA).filter(|_| is_port).map(Attribute::nested).unwrap_or_default();
             let flag = |kind| port.find(kind).and_then(Attribute::u8).is_some_and(|flag| flag != 0);
             (link.isolated, link.hairpin) = (flag(IFLA_BRPORT_ISOLATED), flag(IFLA_BRPORT_MODE));
+            // what this kernel does not know is as it always was
+            let on = |kind| port.find(kind).and_then(Attribute::u8).map(|flag| flag != 0);
+            let unusual = PORT_FLAGS.iter().filter(|(flag, kind)| on(*kind).is_some_and(|on| on != flag.is_usual()));
+            link.unusual = unusual.map(|(flag, _)| *flag).collect();
+            if port.find(IFLA_BRPORT_STATE).and_then(Attribute::u8).is_some_and(|state| state != BR_STATE_FORWARDING) {
+                link.unusual.insert(PortFlag::Forwarding);
+            }
         }
         IFLA_PROP_LIST => link.altname = attribute.nested().find(IFLA_ALT_IFNAME).and_then(text),
         _ => {}

@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use raum_core::state::{Route, RouteKind};
 
 use crate::address::{AF_INET, AF_INET6, ip};
-use crate::message::{Answer, Attribute, Attributes, NLM_F_CREATE, NLM_F_REPLACE, Request, Requests, i32_at, u16_at};
+use crate::message::{
+    Answer, Attribute, Attributes, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, Request, Requests, i32_at, u16_at,
+};
 
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -16,12 +18,14 @@ const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 
 const RT_TABLE_MAIN: u8 = 254;
 const RTPROT_UNSPEC: u8 = 0;
+const RTPROT_KERNEL: u8 = 2;
 const RTPROT_BOOT: u8 = 3;
 const RTPROT_STATIC: u8 = 4;
 const RT_SCOPE_UNIVERSE: u8 = 0;
@@ -32,6 +36,8 @@ const RTN_LOCAL: u8 = 2;
 const RTN_BLACKHOLE: u8 = 6;
 const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
+/// Of routes to subnets (include/net/ip6_route.h).
+const IP6_RT_PRIO_ADDRCONF: u32 = 256;
 const RTM_F_CLONED: u32 = 0x200;
 
 /// One route of the main table, as the kernel tells it.
@@ -98,6 +104,22 @@ pub(crate) fn set(requests: &mut Requests, route: &Route, index: Option<u32>) {
     let scope = if direct { RT_SCOPE_LINK } else { RT_SCOPE_UNIVERSE };
     let header = rtmsg(route.to, RTPROT_STATIC, scope, route.kind);
     fill(&mut requests.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &header), route, index);
+}
+
+/// Adds the route to an address's subnet as the kernel makes it with the address (`fib_add_ifaddr`, net/ipv4/fib_frontend.c;
+/// `addrconf_prefix_route`, net/ipv6/addrconf.c), so that it goes with the address. After those of other links to the same subnet.
+pub(crate) fn add_subnet(requests: &mut Requests, index: u32, address: IpNet) {
+    let v4 = matches!(address, IpNet::V4(_));
+    let to = address.trunc();
+    let metric = if v4 { 0 } else { IP6_RT_PRIO_ADDRCONF };
+    let route = Route { to, metric, kind: RouteKind::Unicast, via: None, dev: None };
+    let scope = if v4 { RT_SCOPE_LINK } else { RT_SCOPE_UNIVERSE };
+    let header = rtmsg(to, RTPROT_KERNEL, scope, RouteKind::Unicast);
+    let mut request = requests.request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, &header);
+    fill(&mut request, &route, Some(index));
+    if let IpAddr::V4(address) = address.addr() {
+        request.attribute(RTA_PREFSRC, &address.octets());
+    }
 }
 
 /// Removes a route, whoever wrote it.

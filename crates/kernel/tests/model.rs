@@ -6,7 +6,7 @@ use raum_core::host::{Host, Outcome, Scope};
 use raum_core::model::{ModelHost, imagine};
 use raum_core::name::{IfName, LabName, Mac, NsId};
 use raum_core::plan::{LinkChange, Op, Plan};
-use raum_core::state::State;
+use raum_core::state::{PortFlag, State};
 use raum_kernel::{Linux, sandbox};
 
 /// Pairs of states each test goes through.
@@ -120,10 +120,16 @@ fn damage(seen: &State, chance: &mut Chance) -> Vec<Op> {
     for (id, ns) in &seen.namespaces {
         let id = || id.clone();
         for (name, link) in &ns.links {
-            let change = match chance.below(5) {
+            let change = match chance.below(7) {
                 0 | 1 => LinkChange { up: Some(!link.up), ..LinkChange::default() },
                 2 => LinkChange { mtu: Some(1279), ..LinkChange::default() },
                 3 => LinkChange { master: Some(None), ..LinkChange::default() },
+                4 => LinkChange { arp: Some(!link.arp), ..LinkChange::default() },
+                5 => {
+                    let flags = [PortFlag::Learning, PortFlag::Flood, PortFlag::McastFlood, PortFlag::NeighSuppress];
+                    let flag = flags[usize::from(chance.below(4))];
+                    LinkChange { port: [(flag, !flag.is_usual())].into(), ..LinkChange::default() }
+                }
                 _ => LinkChange { mac: Some(Mac([2, 9, 9, 9, 9, 9])), ..LinkChange::default() },
             };
             ops.push(Op::SetLink { ns: id(), name: name.clone(), set: change });

@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use common::*;
 use raum_core::host::{Host, Outcome};
 use raum_core::plan::{AltnameChange, LinkChange, Op};
-use raum_core::state::{LinkKind, Owner, Route, RouteKind};
+use raum_core::state::{LinkKind, Owner, PortFlag, Route, RouteKind};
 use raum_kernel::message::Requests;
 use raum_kernel::socket::{Protocol, Socket};
 use raum_kernel::{Linux, sandbox};
@@ -214,13 +215,16 @@ fn a_link_changes_in_place() {
             master: Some(Some(ifname("lan"))),
             isolated: Some(true),
             hairpin: Some(true),
+            port: [(PortFlag::Learning, false), (PortFlag::Locked, true)].into(),
+            arp: Some(false),
             alias: Some("a port".into()),
             altname: Some(AltnameChange::Add("a-very-long-name-indeed".into())),
         };
         done(&mut linux, &[set("host", "a", change)]);
         let a = seen(&mut linux).namespaces[&ns("host")].links[&ifname("a")].clone();
         assert_eq!((a.up, a.mtu, a.mac, a.master), (true, 1300, mac(9), Some(ifname("lan"))));
-        assert!(a.isolated && a.hairpin);
+        assert!(a.isolated && a.hairpin && !a.arp);
+        assert_eq!(a.unusual, [PortFlag::Learning, PortFlag::Locked].into());
         assert_eq!(a.alias.as_deref(), Some("a port"));
         assert_eq!(a.altname.as_deref(), Some("a-very-long-name-indeed"));
         let back = LinkChange {
@@ -230,13 +234,16 @@ fn a_link_changes_in_place() {
             master: Some(None),
             isolated: None,
             hairpin: None,
+            port: BTreeMap::new(),
+            arp: Some(true),
             alias: Some(String::new()),
             altname: Some(AltnameChange::Del("a-very-long-name-indeed".into())),
         };
         done(&mut linux, &[set("host", "a", back)]);
         let a = seen(&mut linux).namespaces[&ns("host")].links[&ifname("a")].clone();
         assert_eq!((a.up, a.mtu, a.mac, a.master), (false, 1300, mac(9), None));
-        assert_eq!((a.alias, a.altname, a.isolated), (None, None, false));
+        assert_eq!((a.alias, a.altname, a.isolated, a.arp), (None, None, false, true));
+        assert_eq!(a.unusual, [].into());
         assert_eq!(refused(&mut linux, up("host", "nobody")), "nobody: No such device (ENODEV)");
         let huge = LinkChange { mtu: Some(70_000), ..LinkChange::default() };
         assert_eq!(refused(&mut linux, set("host", "a", huge)), "mtu greater than device maximum (EINVAL)");

@@ -69,6 +69,9 @@ fn operation(op: &Op) -> String {
         Op::DelGroup { ns, .. } => format!("{minus} {ns}: all links of the lab"),
         Op::AddAddress { ns, link, address } => format!("{plus} {ns}: {address} on {link}"),
         Op::DelAddress { ns, link, address } => format!("{minus} {ns}: {address} on {link}"),
+        Op::RouteSubnet { ns, link, address } => {
+            format!("{plus} {ns}: route {} dev {link}, of {address}", address.trunc())
+        }
         Op::SetRoute { ns, route } => format!("{plus} {ns}: route {route}"),
         Op::DelRoute { ns, route } => format!("{minus} {ns}: route {route}"),
         Op::SetSysctl { ns, key, value } => format!("{tilde} {ns}: {key} = {value}"),
@@ -110,6 +113,12 @@ fn change(set: &LinkChange) -> String {
     match set.hairpin {
         Some(true) => parts.push("hands packets back (hairpin)".to_owned()),
         Some(false) => parts.push("hands no packets back (hairpin off)".to_owned()),
+        None => {}
+    }
+    parts.extend(set.port.iter().map(|(flag, on)| format!("port {}", flag.words(*on))));
+    match set.arp {
+        Some(true) => parts.push("arp on".to_owned()),
+        Some(false) => parts.push("arp off".to_owned()),
         None => {}
     }
     match set.alias.as_deref() {

@@ -27,10 +27,14 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             master: None,
             isolated: false,
             hairpin: false,
+            unusual: BTreeSet::new(),
+            arp: true,
             group,
             alias: Some(mark(lab)),
             altname: bridge.altname.clone(),
             addresses: bridge.addresses.iter().copied().collect(),
+            unrouted: BTreeSet::new(),
+            secondary: BTreeSet::new(),
         };
         state.entry(&bridge.place.ns(lab)).links.insert(bridge.name.clone(), link);
     }
@@ -51,10 +55,14 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             master,
             isolated: is_isolated(wiring, side, far),
             hairpin: is_published(wiring, &published, side, far),
+            unusual: BTreeSet::new(),
+            arp: true,
             group,
             alias: None,
             altname: side.altname.clone(),
             addresses: side.addresses.iter().copied().collect(),
+            unrouted: BTreeSet::new(),
+            secondary: BTreeSet::new(),
         };
         state.entry(&side.place.ns(lab)).links.insert(side.name.clone(), link);
     }

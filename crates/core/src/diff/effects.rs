@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use crate::name::IfName;
-use crate::state::{Link, Route};
+use crate::state::{Link, PortFlag, Route};
 
 /// The links and routes of a namespace at one moment of the plan.
 pub(super) struct Account {
@@ -25,6 +25,7 @@ impl Account {
         for link in self.links.values_mut().filter(|link| link.master.as_ref() == Some(name)) {
             link.master = None;
             (link.isolated, link.hairpin) = (false, false);
+            link.unusual.clear();
         }
     }
 
@@ -35,6 +36,9 @@ impl Account {
         if let Some(link) = self.links.get_mut(name) {
             link.up = false;
             link.addresses.retain(|address| matches!(address, IpNet::V4(_)));
+            // with the link, the subnets of the addresses that it kept come back
+            link.unrouted.clear();
+            link.unusual.remove(&PortFlag::Forwarding);
         }
     }
 
@@ -43,13 +47,14 @@ impl Account {
         self.routes.retain(|route| route.dev.is_some() || matches!(route.to, IpNet::V4(_)));
     }
 
-    /// An address is deleted. An IPv4 address may be its subnet's primary one, and then takes the others along unless
+    /// An address is deleted. An IPv4 address that is no secondary one takes the others of its subnet along unless
     /// `promote_secondaries` is set (`__inet_del_ifa`, net/ipv4/devinet.c). With the last IPv4 address go all IPv4 routes
     /// through the link (`fib_inetaddr_event`, net/ipv4/fib_frontend.c). IPv6 knows neither.
     pub fn address_deleted(&mut self, name: &IfName, address: IpNet) {
         let Some(link) = self.links.get_mut(name) else { return };
         link.addresses.remove(&address);
-        if matches!(address, IpNet::V6(_)) {
+        link.unrouted.remove(&address);
+        if matches!(address, IpNet::V6(_)) || link.secondary.contains(&address) {
             return;
         }
         link.addresses.retain(|other| other.trunc() != address.trunc());

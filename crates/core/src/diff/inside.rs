@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use super::effects::Account;
 use super::links::{Fate, altname, as_born, link_change};
 use super::{Stages, own_links};
@@ -38,6 +40,7 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     loopback(place, &mut now, &mut stages.addresses);
     let late = set_links(place, fate, &mut now, stages);
     add_addresses(place, &now, &mut stages.addresses);
+    route_subnets(place, &now, &mut stages.addresses);
     add_routes(place, &now, &late, stages);
 }
 
@@ -130,6 +133,25 @@ fn add_addresses(place: &Place<'_>, now: &Account, ops: &mut Vec<Op>) {
         let Some(link) = now.links.get(name) else { continue };
         for &address in wanted.addresses.difference(&link.addresses) {
             ops.push(Op::AddAddress { ns: place.id.clone(), link: name.clone(), address });
+        }
+    }
+}
+
+/// Routes that the kernel had made. A written route through the link to the same subnet does as well, and of IPv4 any with the
+/// same metric is there in its place.
+fn route_subnets(place: &Place<'_>, now: &Account, ops: &mut Vec<Op>) {
+    for (name, wanted) in own_links(place.wanted).filter(|(_, wanted)| wanted.up) {
+        let Some(link) = now.links.get(name) else { continue };
+        let missing = link.unrouted.difference(&wanted.unrouted).filter(|address| wanted.addresses.contains(address));
+        for &address in missing {
+            let does_as_well = |route: &Route| {
+                let is_direct = route.dev.as_ref() == Some(name) && route.via.is_none();
+                let is_instead = matches!(route.to, IpNet::V4(_)) && route.metric == 0;
+                route.to == address.trunc() && (is_direct || is_instead)
+            };
+            if !place.wanted.routes.iter().any(does_as_well) {
+                ops.push(Op::RouteSubnet { ns: place.id.clone(), link: name.clone(), address });
+            }
         }
     }
 }

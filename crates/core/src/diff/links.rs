@@ -178,9 +178,13 @@ pub(super) fn as_born(wanted: &Link, is_a: bool) -> Link {
         master: wanted.master.clone().filter(|_| is_a),
         isolated: false,
         hairpin: false,
+        unusual: BTreeSet::new(),
+        arp: true,
         alias: None,
         altname: None,
         addresses: BTreeSet::new(),
+        unrouted: BTreeSet::new(),
+        secondary: BTreeSet::new(),
         ..wanted.clone()
     }
 }
@@ -190,6 +194,8 @@ pub(super) fn link_change(now: &Link, wanted: &Link) -> LinkChange {
     // a port that leaves its bridge, or comes to one, is a new one (`new_nbp`, net/bridge/br_if.c)
     let stays = now.master == wanted.master;
     let (isolated, hairpin) = (now.isolated && stays, now.hairpin && stays);
+    let unusual = if stays { &now.unusual } else { &BTreeSet::new() };
+    let changed = unusual.symmetric_difference(&wanted.unusual);
     LinkChange {
         up: (now.up != wanted.up).then_some(wanted.up),
         mtu: (now.mtu != wanted.mtu).then_some(wanted.mtu),
@@ -197,6 +203,8 @@ pub(super) fn link_change(now: &Link, wanted: &Link) -> LinkChange {
         master: (now.master != wanted.master).then(|| wanted.master.clone()),
         isolated: (isolated != wanted.isolated).then_some(wanted.isolated),
         hairpin: (hairpin != wanted.hairpin).then_some(wanted.hairpin),
+        port: changed.map(|flag| (*flag, flag.is_usual() != wanted.unusual.contains(flag))).collect(),
+        arp: (now.arp != wanted.arp).then_some(wanted.arp),
         alias: (now.alias != wanted.alias).then(|| wanted.alias.clone().unwrap_or_default()),
         altname: None,
     }

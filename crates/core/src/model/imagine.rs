@@ -101,10 +101,14 @@ fn link(lab: &LabName, kind: LinkKind, die: &mut Die<'_>) -> Link {
         master: None,
         isolated: false,
         hairpin: false,
+        unusual: BTreeSet::new(),
+        arp: true,
         group: link_group(lab),
         alias,
         altname: None,
         addresses: BTreeSet::new(),
+        unrouted: BTreeSet::new(),
+        secondary: BTreeSet::new(),
     }
 }
 

@@ -126,7 +126,9 @@ impl Kernel {
         }
         let mut iface = self.room(ns)?.drop_link(name).ok_or_else(|| enodev(""))?;
         (iface.up, iface.master, iface.isolated, iface.hairpin) = (false, None, false, false);
+        iface.unusual.clear();
         iface.addresses.clear();
+        iface.unrouted.clear();
         if let Kind::Veth { peer_ns, peer } = &iface.kind
             && let Some(other) = self.room(peer_ns)?.links.get_mut(peer)
         {
@@ -179,6 +181,11 @@ impl Room {
                 if iface.addresses.contains(address) {
                     self.drop_address(link, *address);
                 }
+                Ok(())
+            }
+            Op::RouteSubnet { link, address, .. } => {
+                let iface = self.links.get_mut(link).ok_or_else(|| enodev(""))?;
+                iface.unrouted.remove(address);
                 Ok(())
             }
             Op::SetRoute { route, .. } => self.set_route(route),
@@ -267,7 +274,7 @@ impl Room {
             }
         }
         let master = set.master.as_ref().unwrap_or(&iface.master);
-        if (set.isolated.is_some() || set.hairpin.is_some()) && master.is_none() {
+        if (set.isolated.is_some() || set.hairpin.is_some() || !set.port.is_empty()) && master.is_none() {
             return Err(eopnotsupp(""));
         }
         // nothing can fail from here on
@@ -283,10 +290,21 @@ impl Room {
         if let Some(master) = &set.master {
             iface.isolated &= iface.master == *master;
             iface.hairpin &= iface.master == *master;
+            if iface.master != *master {
+                iface.unusual.clear();
+            }
             iface.master = master.clone();
         }
         iface.isolated = set.isolated.unwrap_or(iface.isolated);
         iface.hairpin = set.hairpin.unwrap_or(iface.hairpin);
+        for (flag, on) in &set.port {
+            if *on == flag.is_usual() {
+                iface.unusual.remove(flag);
+            } else {
+                iface.unusual.insert(*flag);
+            }
+        }
+        iface.arp = set.arp.unwrap_or(iface.arp);
         if let Some(alias) = &set.alias {
             iface.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
         }

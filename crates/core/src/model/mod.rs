@@ -17,6 +17,8 @@ mod routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
+
 use crate::host::{Host, ObserveError, OpError, Outcome, Scope};
 use crate::name::{IfName, NsId};
 use crate::plan::Op;
@@ -103,6 +105,16 @@ impl ModelHost {
     /// As the kernel would answer.
     pub fn append_route_by_hand(&mut self, ns: &NsId, route: &Route) -> Result<(), OpError> {
         self.kernel.append_route(ns, route)
+    }
+
+    /// Removes the route to an address's subnet, which the kernel made (`ip route del`).
+    pub fn lose_subnet_by_hand(&mut self, ns: &NsId, link: &IfName, address: IpNet) {
+        if let Some(iface) = self.kernel.rooms.get_mut(ns).and_then(|room| room.links.get_mut(link)) {
+            let secondary = iface.secondary();
+            if iface.up && iface.addresses.contains(&address) && !secondary.contains(&address) {
+                iface.unrouted.insert(address);
+            }
+        }
     }
 
     fn run_one(&mut self, op: &Op) -> Result<(), OpError> {

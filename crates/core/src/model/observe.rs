@@ -74,10 +74,14 @@ impl Kernel {
             master: iface.master.clone(),
             isolated: iface.isolated,
             hairpin: iface.hairpin,
+            unusual: iface.unusual.clone(),
+            arp: iface.arp,
             group: iface.group,
             alias: iface.alias.clone(),
             altname: iface.altnames.first().cloned(),
             addresses: iface.addresses.iter().copied().collect(),
+            unrouted: iface.unrouted.clone(),
+            secondary: iface.secondary(),
         }
     }
 }

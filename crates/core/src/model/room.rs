@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use crate::beside::Opening;
 use crate::name::{IfName, LabName, Mac, NsId};
 use crate::nft::Table;
-use crate::state::{Route, Sysctl};
+use crate::state::{PortFlag, Route, Sysctl};
 
 /// Below this a link has no IPv6 (`IPV6_MIN_MTU`).
 pub(super) const MTU_MIN_V6: u32 = 1280;
@@ -45,11 +45,15 @@ pub(super) struct Iface {
     pub master: Option<IfName>,
     pub isolated: bool,
     pub hairpin: bool,
+    pub unusual: BTreeSet<PortFlag>,
+    pub arp: bool,
     pub group: u32,
     pub alias: Option<String>,
     pub altnames: BTreeSet<String>,
     /// In the order in which they came: of an IPv4 subnet the first is primary, the others are secondary.
     pub addresses: Vec<IpNet>,
+    /// Those whose subnet's route somebody removed.
+    pub unrouted: BTreeSet<IpNet>,
 }
 
 impl Room {
@@ -81,6 +85,7 @@ impl Room {
         for port in self.links.values_mut().filter(|port| port.master.as_ref() == Some(name)) {
             port.master = None;
             (port.isolated, port.hairpin) = (false, false);
+            port.unusual.clear();
         }
         Some(iface)
     }
@@ -92,6 +97,8 @@ impl Room {
         {
             iface.up = false;
             iface.addresses.retain(is_v4);
+            // they come back when it is up again
+            iface.unrouted.clear();
             self.routes.retain(|route| route.dev.as_ref() != Some(name));
         }
     }
@@ -116,6 +123,8 @@ impl Room {
         let is_primary = iface.addresses.iter().find(|other| same_subnet(other)) == Some(&address);
         let takes_others = is_v4(&address) && is_primary && !self.promote_secondaries;
         iface.addresses.retain(|other| *other != address && !(takes_others && same_subnet(other)));
+        // whoever is first now has its route from the kernel, if it is IPv4
+        iface.unrouted.remove(&address);
         if is_v4(&address) && !iface.addresses.iter().any(is_v4) {
             self.routes.retain(|route| route.dev.as_ref() != Some(name) || !is_v4(&route.to));
         }
@@ -140,6 +149,14 @@ impl Room {
 }
 
 impl Iface {
+    /// Those that were not the first of their IPv4 subnet.
+    pub fn secondary(&self) -> BTreeSet<IpNet> {
+        let is_first =
+            |at: usize, address: &IpNet| !self.addresses[..at].iter().any(|other| other.trunc() == address.trunc());
+        let later = self.addresses.iter().enumerate().filter(|(at, address)| is_v4(address) && !is_first(*at, address));
+        later.map(|(_, address)| *address).collect()
+    }
+
     pub fn new(kind: Kind, mac: Mac, mtu: u32, group: u32) -> Self {
         Self {
             kind,
@@ -149,10 +166,13 @@ impl Iface {
             master: None,
             isolated: false,
             hairpin: false,
+            unusual: BTreeSet::new(),
+            arp: true,
             group,
             alias: None,
             altnames: BTreeSet::new(),
             addresses: Vec::new(),
+            unrouted: BTreeSet::new(),
         }
     }
 }

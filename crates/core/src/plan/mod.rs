@@ -1,6 +1,6 @@
 //! Plans: what is to be done, so exactly that nothing is left to choose when it runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::beside::Opening;
 use crate::lab::Proto;
 use crate::name::{IfName, LabName, Mac, NsId, NsName};
 use crate::nft::{EntryChange, Table};
-use crate::state::{Route, Sysctl};
+use crate::state::{PortFlag, Route, Sysctl};
 
 /// The smallest thing that a host can be asked to do: one or two messages to the kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,6 +100,16 @@ pub enum Op {
         /// From which link.
         link: IfName,
         /// With its prefix length.
+        address: IpNet,
+    },
+    /// Makes the route to an address's subnet again, which the kernel made with the address and somebody removed. Done as well
+    /// if it is there.
+    RouteSubnet {
+        /// Where.
+        ns: NsId,
+        /// The link that has the address, up.
+        link: IfName,
+        /// With its prefix length; of IPv4 the subnet's first one.
         address: IpNet,
     },
     /// Adds a route, or puts it in the place of the one with the same prefix and metric (`ip route replace`).
@@ -221,6 +231,12 @@ pub struct LinkChange {
     pub isolated: Option<bool>,
     /// As a port: hands packets back. After `master`, like `isolated`.
     pub hairpin: Option<bool>,
+    /// As a port: what is to be on or off. After `master`, like `isolated`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub port: BTreeMap<PortFlag, bool>,
+    /// Asks who has an address, or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arp: Option<bool>,
     /// The interface alias; an empty text removes it.
     pub alias: Option<String>,
     /// `Some(None)` removes the present one.
@@ -280,6 +296,7 @@ impl Op {
             | Op::DelGroup { ns, .. }
             | Op::AddAddress { ns, .. }
             | Op::DelAddress { ns, .. }
+            | Op::RouteSubnet { ns, .. }
             | Op::SetRoute { ns, .. }
             | Op::DelRoute { ns, .. }
             | Op::SetSysctl { ns, .. }

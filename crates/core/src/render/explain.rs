@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::command;
 use crate::nft::{EntryChange, Table, Verdict};
 use crate::plan::{AltnameChange, LinkChange, Op, Plan};
-use crate::state::{Route, RouteKind, Sysctl};
+use crate::state::{PortFlag, Route, RouteKind, Sysctl};
 
 /// One operation of a plan, explained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +44,12 @@ fn reason(op: &Op) -> String {
             let port =
                 a.master.as_ref().map(|bridge| format!("; {} is a port of {bridge}", a.name)).unwrap_or_default();
             format!("a wire: what goes in at {}:{} comes out at {}:{}{port}", a.ns, a.name, b.ns, b.name)
+        }
+        Op::RouteSubnet { link, address, .. } => {
+            format!(
+                "the route to the neighbours of {} on {link}, which came with the address and was removed",
+                address.addr()
+            )
         }
         Op::SetLink { name, set, .. } => change(name.as_str(), set),
         Op::DelLink { name, .. } => format!("{name} goes, and with a veth its other end, with addresses and routes"),
@@ -121,6 +127,12 @@ fn change(name: &str, set: &LinkChange) -> String {
         Some(false) => parts.push(format!("the switch hands no packet back by {name}, where it came from")),
         None => {}
     }
+    parts.extend(set.port.iter().map(|(flag, on)| port(name, *flag, *on)));
+    match set.arp {
+        Some(true) => parts.push(format!("{name} asks its neighbours who has an address, and answers them")),
+        Some(false) => parts.push(format!("{name} neither asks its neighbours who has an address nor answers them")),
+        None => {}
+    }
     if set.alias.as_ref().is_some_and(String::is_empty) {
         parts.push(format!("{name} has no alias"));
     } else if set.alias.is_some() {
@@ -134,6 +146,31 @@ fn change(name: &str, set: &LinkChange) -> String {
         None => {}
     }
     parts.join("; ")
+}
+
+fn port(name: &str, flag: PortFlag, on: bool) -> String {
+    let (when_on, when_off) = match flag {
+        PortFlag::Forwarding => ("the port passes packets", "the port passes nothing"),
+        PortFlag::Learning => {
+            ("the switch learns who is behind the port", "the switch does not learn who is behind the port")
+        }
+        PortFlag::Flood => (
+            "packets to those that the switch does not know go to the port too",
+            "only packets to those that the switch knows there go to the port",
+        ),
+        PortFlag::McastFlood => (
+            "multicast, as questions for neighbours of IPv6 are, goes to the port",
+            "no multicast goes to the port that nobody there asked for",
+        ),
+        PortFlag::BcastFlood => {
+            ("broadcasts, as questions for neighbours of IPv4 are, go to the port", "no broadcast goes to the port")
+        }
+        PortFlag::Locked => ("only whom the switch knows may come in by the port", "everybody may come in by the port"),
+        PortFlag::NeighSuppress => {
+            ("no questions for neighbours go to the port", "questions for neighbours go to the port")
+        }
+    };
+    format!("{name}: {}", if on { when_on } else { when_off })
 }
 
 fn where_to(route: &Route) -> String {

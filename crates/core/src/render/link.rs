@@ -1,6 +1,8 @@
 //! Links as `ip link` commands.
 
-use super::shell::{Command, ip};
+use std::collections::BTreeMap;
+
+use super::shell::{Command, bridge, ip};
 use crate::lab::mark;
 use crate::name::{IfName, LabName, Mac, NsId};
 use crate::plan::{AltnameChange, LinkChange, VethEnd};
@@ -67,6 +69,10 @@ pub(super) fn set(ns: &NsId, name: &IfName, set: &LinkChange) -> Vec<String> {
     if let Some(alias) = &set.alias {
         words = words.words("alias").value(alias);
     }
+    words = match set.arp {
+        Some(on) => words.words(if on { "arp on" } else { "arp off" }),
+        None => words,
+    };
     words = match set.up {
         Some(true) => words.words("up"),
         Some(false) => words.words("down"),
@@ -76,7 +82,8 @@ pub(super) fn set(ns: &NsId, name: &IfName, set: &LinkChange) -> Vec<String> {
         let command = ip(ns).words("link property").words(what).words("dev").value(name);
         command.words("altname").value(altname).line()
     };
-    let is_more = LinkChange { altname: None, isolated: None, hairpin: None, ..set.clone() } != LinkChange::default();
+    let is_more = LinkChange { altname: None, isolated: None, hairpin: None, port: BTreeMap::new(), ..set.clone() }
+        != LinkChange::default();
     let mut lines = Vec::new();
     if let Some(AltnameChange::Del(altname)) = &set.altname {
         lines.push(property("del", altname));
@@ -92,6 +99,10 @@ pub(super) fn set(ns: &NsId, name: &IfName, set: &LinkChange) -> Vec<String> {
             }
         }
         lines.push(port.line());
+    }
+    if !set.port.is_empty() {
+        let port = bridge(ns).words("link set dev").value(name);
+        lines.push(set.port.iter().fold(port, |port, (flag, on)| port.words(&flag.words(*on))).line());
     }
     if let Some(AltnameChange::Add(altname)) = &set.altname {
         lines.push(property("add", altname));

@@ -39,6 +39,7 @@ pub fn command(op: &Op) -> Vec<String> {
             vec![if matches!(address, IpNet::V6(_)) { add.words("nodad").line() } else { add.line() }]
         }
         Op::DelAddress { ns, link, address } => vec![del_address(ns, link, *address)],
+        Op::RouteSubnet { ns, link, address } => vec![route_subnet(ns, link, *address)],
         Op::SetRoute { ns, route } => vec![set_route(ns, route)],
         Op::DelRoute { ns, route } => vec![del_route(ns, route)],
         Op::SetSysctl { ns, key, value } => vec![set_sysctl(ns, key.as_str(), value)],
@@ -119,6 +120,15 @@ fn is_same_subnet(one: &Op, two: &Op) -> bool {
         }
         _ => false,
     }
+}
+
+/// As the kernel makes it. Another link may be on the same subnet, so nothing is replaced.
+fn route_subnet(ns: &NsId, link: &IfName, address: IpNet) -> String {
+    let v6 = matches!(address, IpNet::V6(_));
+    let append = ip(ns).words(if v6 { "-6 route append" } else { "route append" }).value(address.trunc());
+    let append = append.words("dev").value(link).words("proto kernel");
+    let append = if v6 { append.words("metric 256") } else { append.words("scope link src").value(address.addr()) };
+    append.line()
 }
 
 /// One transaction.

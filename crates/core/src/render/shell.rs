@@ -31,10 +31,19 @@ impl Command {
 
 /// `ip`, in that namespace.
 pub(super) fn ip(ns: &NsId) -> Command {
-    let ip = Command::new("ip");
+    inside(ns, "ip")
+}
+
+/// `bridge`, in that namespace.
+pub(super) fn bridge(ns: &NsId) -> Command {
+    inside(ns, "bridge")
+}
+
+fn inside(ns: &NsId, program: &str) -> Command {
+    let command = Command::new(program);
     match ns.name() {
-        None => ip,
-        Some(name) => ip.words("-n").value(name),
+        None => command,
+        Some(name) => command.words("-n").value(name),
     }
 }
 

@@ -27,6 +27,62 @@ pub enum LinkKind {
     Other(String),
 }
 
+/// What a port of a bridge does of itself, unless somebody changed it. All but [`PortFlag::Locked`] and those after it are on for a new port
+/// (`new_nbp`, net/bridge/br_if.c).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortFlag {
+    /// Passes packets: its state is `forwarding`. Without STP it is that as long as port and bridge are up and have a carrier.
+    Forwarding,
+    /// Learns who is behind it.
+    Learning,
+    /// Gets packets to those of whom the bridge does not know where they are.
+    Flood,
+    /// Gets multicast that nobody has asked for; neighbours of IPv6 are asked for by that.
+    McastFlood,
+    /// Gets broadcasts: neighbours of IPv4 are asked for by that.
+    BcastFlood,
+    /// Lets nobody in whom the bridge does not know already.
+    Locked,
+    /// Gets no questions for neighbours.
+    NeighSuppress,
+}
+
+impl PortFlag {
+    /// Each of them.
+    pub const ALL: [Self; 7] = [
+        Self::Forwarding,
+        Self::Learning,
+        Self::Flood,
+        Self::McastFlood,
+        Self::BcastFlood,
+        Self::Locked,
+        Self::NeighSuppress,
+    ];
+
+    /// Is it on for a new port?
+    #[must_use]
+    pub fn is_usual(self) -> bool {
+        !matches!(self, Self::Locked | Self::NeighSuppress)
+    }
+
+    /// As `bridge link set` has it, to be on or off.
+    #[must_use]
+    pub fn words(self, on: bool) -> String {
+        let name = match self {
+            // `BR_STATE_FORWARDING`, `BR_STATE_DISABLED`
+            Self::Forwarding => return format!("state {}", if on { 3 } else { 0 }),
+            Self::Learning => "learning",
+            Self::Flood => "flood",
+            Self::McastFlood => "mcast_flood",
+            Self::BcastFlood => "bcast_flood",
+            Self::Locked => "locked",
+            Self::NeighSuppress => "neigh_suppress",
+        };
+        format!("{name} {}", if on { "on" } else { "off" })
+    }
+}
+
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
@@ -50,6 +106,12 @@ pub struct Link {
     /// As a port: hands packets back to where they came from (`IFLA_BRPORT_MODE`). False for what is no port.
     #[serde(default)]
     pub hairpin: bool,
+    /// As a port: what is not as with a new port. None for what is no port, and in every wanted state.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unusual: BTreeSet<PortFlag>,
+    /// Asks who has an address, and answers (no `IFF_NOARP`).
+    #[serde(default = "super::yes", skip_serializing_if = "super::is_yes")]
+    pub arp: bool,
     /// The lab's mark on links: `IFLA_GROUP`, set in the very message that creates the link. See
     /// [`crate::lab::link_group`].
     pub group: u32,
@@ -62,4 +124,12 @@ pub struct Link {
     /// Global addresses with their prefix length, host bits kept.
     #[serde(default)]
     pub addresses: BTreeSet<IpNet>,
+    /// Those of the addresses whose subnet has no route that the kernel made: it made one with the address, and somebody
+    /// removed it. Of a subnet's addresses the first one. Only observed, of a link that is up.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unrouted: BTreeSet<IpNet>,
+    /// Those of the IPv4 addresses that came into a subnet that had one already (`IFA_F_SECONDARY`): they go without taking
+    /// others along. Only observed: it makes no two states different.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secondary: BTreeSet<IpNet>,
 }

@@ -3,7 +3,7 @@
 //! A `State` is always *about one lab*: it holds what carries that lab's mark, and, so that conflicts can be told, foreign
 //! objects that hold a name the lab wants ([`Owner::Foreign`]). The rest of the machine is not in it.
 //!
-//! What an observer leaves out, because the kernel makes it by itself: `lo`'s 127.0.0.1/8 and ::1/128, IPv6 link-local and
+//! What an observer leaves out, because the kernel makes it by itself (that a subnet's route is missing is told: [`Link::unrouted`]): `lo`'s 127.0.0.1/8 and ::1/128, IPv6 link-local and
 //! otherwise dynamic addresses, routes of protocol `kernel` or `ra`, routes of routing daemons (any protocol but `boot` and
 //! `static`), tables other than `main`, interfaces without the lab's group.
 
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use link::{Link, LinkKind};
+pub use link::{Link, LinkKind, PortFlag};
 pub use route::{DEFAULT_METRIC_V6, Route, RouteKind};
 pub use sysctl::{Sysctl, SysctlError};
 
@@ -82,6 +82,11 @@ pub struct Namespace {
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 impl State {

@@ -34,7 +34,8 @@ fn write_namespace(f: &mut Formatter<'_>, id: &NsId, namespace: &Namespace) -> f
     for (name, link) in &namespace.links {
         writeln!(f, "{id}: link {name} {link}")?;
         for address in &link.addresses {
-            writeln!(f, "{id}: address {address} dev {name}")?;
+            let route = if link.unrouted.contains(address) { " without its subnet's route" } else { "" };
+            writeln!(f, "{id}: address {address} dev {name}{route}")?;
         }
     }
     for route in &namespace.routes {
@@ -119,6 +120,12 @@ impl Display for Link {
         }
         if self.hairpin {
             write!(f, " hairpin")?;
+        }
+        for flag in &self.unusual {
+            write!(f, " {}", flag.words(!flag.is_usual()))?;
+        }
+        if !self.arp {
+            write!(f, " arp off")?;
         }
         let flag = if self.up { "up" } else { "down" };
         write!(f, " {flag} mtu {} address {} group {:#x}", self.mtu, self.mac, self.group)?;

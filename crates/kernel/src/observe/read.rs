@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::name::{IfName, Mac, NsId};
-use raum_core::state::{Link, LinkKind, Namespace, Owner, Route};
+use raum_core::state::{Link, LinkKind, Namespace, Owner, PortFlag, Route};
 
 use rustix::io::Errno;
 
@@ -59,9 +60,11 @@ pub(super) fn inside(
             by_index.insert(info.index, name);
         }
     }
+    // what passes no packets for a reason: STP decides, the bridge is down
+    let idle: BTreeSet<u32> = links.iter().filter(|link| link.stp || !link.up).map(|link| link.index).collect();
     space.mark = None;
     let mut ours: BTreeMap<u32, IfName> = BTreeMap::new();
-    for info in links {
+    for mut info in links {
         if info.index == LOOPBACK {
             namespace.loopback_up = info.up;
             space.mark = info.alias;
@@ -78,12 +81,15 @@ pub(super) fn inside(
                 ends.push(End { name: name.clone(), index: info.index, peer, peer_nsid: info.peer_nsid });
             }
         }
+        if !info.up || !info.running || info.master.is_some_and(|bridge| idle.contains(&bridge)) {
+            info.unusual.remove(&PortFlag::Forwarding);
+        }
         let link = link_of(info, owner, &by_index);
         namespace.links.insert(name.clone(), link);
     }
     if !host || !namespace.links.is_empty() {
         addresses(&mut space.route, &by_index, &mut namespace).map_err(of("addresses"))?;
-        routes(&mut space.route, &ours, host, &mut namespace.routes).map_err(of("routes"))?;
+        routes(&mut space.route, &ours, host, &mut namespace).map_err(of("routes"))?;
     }
     Ok(Seen { namespace, ends })
 }
@@ -133,10 +139,14 @@ fn link_of(info: LinkInfo, owner: Owner, names: &HashMap<u32, IfName>) -> Link {
         master: info.master.and_then(|index| names.get(&index).cloned()),
         isolated: info.isolated,
         hairpin: info.hairpin,
+        unusual: info.unusual,
+        arp: !info.noarp,
         group: info.group,
         alias: info.alias,
         altname: info.altname,
         addresses: BTreeSet::new(),
+        unrouted: BTreeSet::new(),
+        secondary: BTreeSet::new(),
     }
 }
 
@@ -153,38 +163,60 @@ fn addresses(socket: &mut Socket, names: &HashMap<u32, IfName>, into: &mut Names
         for found in reply.answers().filter_map(|answer| address::decode(&answer)).filter(|found| found.given) {
             if let Some(link) = names.get(&found.index).and_then(|name| into.links.get_mut(name)) {
                 link.addresses.insert(found.address);
+                if found.secondary {
+                    link.secondary.insert(found.address);
+                }
             }
         }
     }
     Ok(())
 }
 
-/// The routes that somebody wrote through these links or, where it is no host, through none.
-fn routes(
-    socket: &mut Socket,
-    ours: &BTreeMap<u32, IfName>,
-    host: bool,
-    into: &mut BTreeSet<Route>,
-) -> Result<(), OpError> {
+/// The routes that somebody wrote through these links or, where it is no host, through none; and which addresses have lost
+/// theirs.
+fn routes(socket: &mut Socket, ours: &BTreeMap<u32, IfName>, host: bool, into: &mut Namespace) -> Result<(), OpError> {
+    let mut subnets: BTreeSet<(u32, IpNet)> = BTreeSet::new();
     for v6 in [false, true] {
         let reply = match dump(socket, v6, route::list) {
             // a namespace in which nobody ever had an address has no table yet
             Err(error) if error.errno == Errno::NOENT.raw_os_error() => continue,
             reply => reply?,
         };
-        for found in reply.answers().filter_map(|answer| route::decode(&answer)).filter(|found| found.written) {
+        for found in reply.answers().filter_map(|answer| route::decode(&answer)) {
+            if !found.written {
+                let direct = found.hops.iter().filter(|(via, _)| via.is_none());
+                subnets.extend(direct.map(|(_, index)| (*index, found.to)));
+                continue;
+            }
             let route = |via, dev| Route { to: found.to, metric: found.metric, kind: found.kind, via, dev };
             if found.hops.is_empty() && !host {
-                into.insert(route(None, None));
+                into.routes.insert(route(None, None));
             }
             for (via, index) in &found.hops {
                 if let Some(name) = ours.get(index) {
-                    into.insert(route(*via, Some(name.clone())));
+                    into.routes.insert(route(*via, Some(name.clone())));
                 }
             }
         }
     }
+    for (index, name) in ours {
+        let Some(link) = into.links.get_mut(name).filter(|link| link.up) else { continue };
+        let mut without: BTreeMap<IpNet, IpNet> = BTreeMap::new();
+        for address in link.addresses.difference(&link.secondary).filter(|address| has_subnet(address)) {
+            if !subnets.contains(&(*index, address.trunc())) {
+                without.entry(address.trunc()).or_insert(*address);
+            }
+        }
+        link.unrouted.extend(without.into_values());
+    }
     Ok(())
+}
+
+/// Does the kernel make a route with the address? For one alone it needs none, and of 0.0.0.0/8 there is none
+/// (`fib_add_ifaddr`, net/ipv4/fib_frontend.c).
+fn has_subnet(address: &IpNet) -> bool {
+    let is_zero = matches!(address.trunc(), IpNet::V4(net) if net.network().octets()[0] == 0);
+    address.prefix_len() < address.max_prefix_len() && !is_zero
 }
 
 impl Seen {

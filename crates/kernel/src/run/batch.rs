@@ -128,7 +128,7 @@ impl<'a> Batch<'a> {
             }
             Op::DelLink { name, .. } | Op::AddBridge { name, .. } => here(name),
             Op::AddVeth { a, b, .. } => here(&a.name) || here(&b.name) || a.master.as_ref().is_some_and(here),
-            Op::AddAddress { link, .. } | Op::DelAddress { link, .. } => here(link),
+            Op::AddAddress { link, .. } | Op::DelAddress { link, .. } | Op::RouteSubnet { link, .. } => here(link),
             Op::SetRoute { route, .. } | Op::DelRoute { route, .. } => route.dev.as_ref().is_some_and(here),
             // a group may have links of this batch
             Op::DelGroup { .. } => true,
@@ -176,6 +176,10 @@ impl<'a> Batch<'a> {
                 let index = self.space.index(link)?;
                 address::delete(&mut self.requests, index, *address);
             }
+            Op::RouteSubnet { link, address, .. } => {
+                let index = self.space.index(link)?;
+                route::add_subnet(&mut self.requests, index, *address);
+            }
             Op::SetRoute { route, .. } => {
                 let index = self.route_index(route)?;
                 route::set(&mut self.requests, route, index);
@@ -196,7 +200,15 @@ impl<'a> Batch<'a> {
                 return self.take_other(position, op);
             }
         }
-        let awaited = Awaited { position, is_deletion: matches!(op, Op::DelAddress { .. }) };
+        let pardoned = match op {
+            // An IPv4 address that is its subnet's first one takes the others along, unless `promote_secondaries` is set
+            // (`__inet_del_ifa`, net/ipv4/devinet.c): what is gone is gone.
+            Op::DelAddress { .. } => Some(Errno::ADDRNOTAVAIL),
+            // What came back with something else is there.
+            Op::RouteSubnet { .. } => Some(Errno::EXIST),
+            _ => None,
+        };
+        let awaited = Awaited { position, pardoned };
         self.positions.resize(self.positions.len() + self.requests.len() - before, awaited);
         Ok(())
     }
@@ -251,16 +263,17 @@ impl<'a> Batch<'a> {
             Some(None) => Some(0),
             Some(Some(master)) => Some(self.space.index(master)?),
         };
-        let change = link::Set { up: set.up, mtu: set.mtu, mac: set.mac, master, alias: set.alias.as_deref() };
+        let alias = set.alias.as_deref();
+        let change = link::Set { up: set.up, mtu: set.mtu, mac: set.mac, arp: set.arp, master, alias };
         if let Some(altname) = &set.altname {
             link::set_altname(&mut self.requests, index, altname);
         }
-        let is_port = set.isolated.is_some() || set.hairpin.is_some();
+        let is_port = set.isolated.is_some() || set.hairpin.is_some() || !set.port.is_empty();
         if (set.altname.is_none() && !is_port) || change != link::Set::default() {
             link::set(&mut self.requests, index, change);
         }
         if is_port {
-            link::set_port(&mut self.requests, index, set.isolated, set.hairpin);
+            link::set_port(&mut self.requests, index, set);
         }
         Ok(())
     }
@@ -312,16 +325,14 @@ impl<'a> Batch<'a> {
 struct Awaited {
     /// Its operation's place in the stage.
     position: usize,
-    /// Of an address.
-    is_deletion: bool,
+    /// What the kernel says where there is nothing left to do.
+    pardoned: Option<Errno>,
 }
 
 impl Awaited {
-    /// An IPv4 address that is its subnet's primary one takes the others along, unless `promote_secondaries` is set
-    /// (`__inet_del_ifa`, net/ipv4/devinet.c): which one was primary nobody can see beforehand, and what is gone is gone.
     fn judged(self, outcome: Result<(), OpError>) -> Result<(), OpError> {
         match outcome {
-            Err(error) if self.is_deletion && error.errno == Errno::ADDRNOTAVAIL.raw_os_error() => Ok(()),
+            Err(error) if self.pardoned.is_some_and(|errno| error.errno == errno.raw_os_error()) => Ok(()),
             outcome => outcome,
         }
     }

@@ -45,7 +45,7 @@ fn concerns(op: &Op, cause: &Cause, on_the_way: &BTreeSet<&str>) -> bool {
             Code::NeighbourFailed | Code::WrongGateway | Code::GatewayUnreachable | Code::DnatDead,
         ) => true,
         (
-            Op::SetRoute { .. },
+            Op::SetRoute { .. } | Op::RouteSubnet { .. },
             Code::NoRoute
             | Code::NoReturnRoute
             | Code::NatMissing
