@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use raum_core::design::design;
 use raum_core::host::Surroundings;
-use raum_core::lab::edit::{Addresses, Edit, Force, Line, LinkOptions, SwitchOptions};
+use raum_core::lab::edit::{Addresses, Edit, FilterOptions, Force, Line, LinkOptions, NatOptions, SwitchOptions};
 use raum_core::lab::{Lab, check, parse, settle};
 use raum_core::name::LabName;
 
@@ -15,7 +15,7 @@ fn edit(line: &str) -> Option<Edit> {
     let words = typed.words(&[words]);
     let force = if which & 0x20 == 0 { Force::No } else { Force::Yes };
     let option = |typed: &mut Line, bit: u8, value: &str| (which & bit != 0).then(|| typed.option("--option", value));
-    Some(match which % 25 {
+    Some(match which % 30 {
         0 => Edit::AddNamespaces(words),
         1 => Edit::DelNamespaces(words, force),
         2 => {
@@ -35,7 +35,10 @@ fn edit(line: &str) -> Option<Edit> {
         12 => Edit::SetGateway(words),
         13 => Edit::DelGateway(words),
         14 => Edit::Forwarding(words),
-        15 => Edit::AddNat(words, option(&mut typed, 0x40, "eth0")),
+        15 => {
+            let (out, like) = (option(&mut typed, 0x40, "eth0"), option(&mut typed, 0x20, "home"));
+            Edit::AddNat(words, NatOptions { out, like, ..NatOptions::default() })
+        }
         16 => Edit::DelNat(words),
         17 => Edit::AddPublish(words),
         18 => Edit::DelPublish(words),
@@ -43,9 +46,15 @@ fn edit(line: &str) -> Option<Edit> {
         20 => Edit::DelForward(words),
         21 => Edit::LinkUp(words),
         22 => Edit::LinkDown(words),
+        23 => Edit::AddFilterRule(words, option(&mut typed, 0x40, "a")),
+        24 => Edit::DelFilterRule(words, option(&mut typed, 0x40, "a")),
+        25 => Edit::FilterDefault(words, FilterOptions::default()),
+        26 => Edit::DelFilter(words, option(&mut typed, 0x40, "a")),
+        27 => Edit::AddGroup(words),
+        28 => Edit::DelGroup(words, force),
         _ => {
             let (mtu, mac) = (option(&mut typed, 0x20, "1400"), option(&mut typed, 0x40, "02:00:00:00:00:01"));
-            Edit::SetLink(words, LinkOptions { mtu, mac })
+            Edit::SetLink(words, LinkOptions { mtu, mac, isolated: None })
         }
     })
 }
