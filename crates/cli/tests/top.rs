@@ -6,12 +6,16 @@ mod bare;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use raum_kernel::sandbox;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -24,6 +28,9 @@ const LONG: Duration = Duration::from_secs(600);
 struct Terminal {
     slave: OwnedFd,
     keys: File,
+    /// Held by whoever reads what is drawn.
+    reading: Arc<Mutex<()>>,
+    over: Arc<AtomicBool>,
     output: Receiver<Vec<u8>>,
     seen: String,
     child: Child,
@@ -31,6 +38,10 @@ struct Terminal {
 
 impl Terminal {
     fn start(args: &[&str]) -> Self {
+        Self::with(&[], args)
+    }
+
+    fn with(env: &[(&str, &str)], args: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
         grantpt(&master).expect("a pty");
         unlockpt(&master).expect("a pty");
@@ -42,23 +53,51 @@ impl Terminal {
         let child = Command::new(RAUM)
             .args(args)
             .env("TERM", "xterm-256color")
+            .envs(env.iter().copied())
             .stdin(end())
             .stdout(end())
             .stderr(end())
+            // as a shell does it: Ctrl-Z stops the whole group
+            .process_group(0)
             .spawn()
             .expect("raum");
         let keys = File::from(master);
         let mut reader = keys.try_clone().expect("a descriptor");
         let (send, output) = channel();
+        let (reading, over) = (Arc::new(Mutex::new(())), Arc::new(AtomicBool::new(false)));
+        let (lock, end) = (Arc::clone(&reading), Arc::clone(&over));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if send.send(buffer[..count].to_vec()).is_err() {
-                    return;
+            while !end.load(Ordering::Relaxed) {
+                let held = lock.lock().expect("nobody panics with it");
+                if is_ready(&reader, PollFlags::IN) {
+                    let Ok(count @ 1..) = reader.read(&mut buffer) else { return };
+                    if send.send(buffer[..count].to_vec()).is_err() {
+                        return;
+                    }
                 }
+                drop(held);
+                std::thread::yield_now();
             }
         });
-        Self { slave, keys, output, seen: String::new(), child }
+        Self { slave, keys, reading, over, output, seen: String::new(), child }
+    }
+
+    /// Nothing more goes into it: as a terminal whose connection stalls. Call it while nobody reads.
+    fn fill(&self) {
+        let own = format!("/proc/self/fd/{}", self.slave.as_raw_fd());
+        let mut own = File::from(open(own, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).expect("the terminal"));
+        // what there is room for is drawn, and room comes late: the kernel moves what was written on
+        for _ in 0..20 {
+            while own.write(&[b'.'; 256]).is_ok_and(|count| count > 0) {}
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!is_ready(&own, PollFlags::OUT), "there is room left");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a pid")).expect("a pid");
+        kill_process(pid, signal).expect("a signal");
     }
 
     fn until(&mut self, text: &str) {
@@ -82,16 +121,20 @@ impl Terminal {
         !tcgetattr(&self.slave).expect("a terminal").local_modes.contains(LocalModes::ICANON)
     }
 
-    /// Waits for the end, and for the terminal to be as it was.
-    fn given_back(mut self) -> ExitStatus {
+    fn ended(&mut self) -> ExitStatus {
         let end = Instant::now() + LONG;
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().expect("raum") {
-                break status;
+                return status;
             }
             assert!(Instant::now() < end, "it does not end");
             std::thread::sleep(Duration::from_millis(10));
-        };
+        }
+    }
+
+    /// Waits for the end, and for the terminal to be as it was.
+    fn given_back(&mut self) -> ExitStatus {
+        let status = self.ended();
         assert!(!self.raw(), "lines are not edited any more");
         assert!(tcgetattr(&self.slave).expect("a terminal").local_modes.contains(LocalModes::ECHO));
         // leaves the other screen, shows the cursor
@@ -106,7 +149,13 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        self.over.store(true, Ordering::Relaxed);
     }
+}
+
+fn is_ready(file: &File, what: PollFlags) -> bool {
+    let mut polled = [PollFd::new(file, what)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 10_000_000 })).expect("a terminal") > 0
 }
 
 #[test]
@@ -134,14 +183,75 @@ fn signals_and_ctrl_c_give_the_terminal_back() {
             let mut terminal = Terminal::start(&["top", "-d", "0.1"]);
             terminal.until("NAMESPACE");
             match signal {
-                Some(signal) => {
-                    let pid = Pid::from_raw(i32::try_from(terminal.child.id()).expect("a pid")).expect("a pid");
-                    kill_process(pid, signal).expect("a signal");
-                }
+                Some(signal) => terminal.signal(signal),
                 None => terminal.press("\x03"),
             }
             assert_eq!(terminal.given_back().code(), Some(0), "{signal:?}");
         }
+    });
+}
+
+#[test]
+fn a_signal_ends_what_is_drawn_for_nobody() {
+    sandbox::run(|| {
+        for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+            let mut terminal = Terminal::start(&["top", "-d", "0.1"]);
+            terminal.until("NAMESPACE");
+            let reading = Arc::clone(&terminal.reading);
+            let unread = reading.lock().expect("nobody panics with it");
+            terminal.fill();
+            terminal.signal(signal);
+            assert_eq!(terminal.ended().code(), Some(0), "{signal:?}");
+            assert!(!terminal.raw());
+            drop(unread);
+            terminal.given_back();
+        }
+    });
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_is_told_on_it() {
+    sandbox::run(|| {
+        let _red = bare::bound("/run/netns/red");
+        let points = std::env::temp_dir().join(format!("raum-top-{}", std::process::id()));
+        let mut terminal = Terminal::with(&[("RAUM_POINTS", points.to_str().expect("a path"))], &["top", "-d", "0.1"]);
+        terminal.until("NAMESPACE");
+        terminal.press("q");
+        terminal.given_back();
+        let first = std::fs::read_to_string(&points).expect("points").lines().count();
+        std::fs::remove_file(&points).expect("points");
+        // some pictures later, and there may be more namespaces now
+        let event = format!("panic@{}+1000000", first * 10);
+        let mut terminal = Terminal::with(&[("RAUM_FAULT", &event)], &["top", "-d", "0.1"]);
+        terminal.until("NAMESPACE");
+        assert!(terminal.raw());
+        assert_eq!(terminal.given_back().code(), Some(101));
+        terminal.until("on purpose");
+        let first_screen = terminal.seen.find("\x1b[?1049l").expect("seen above");
+        assert!(terminal.seen.find("on purpose").is_some_and(|told| told > first_screen));
+    });
+}
+
+#[test]
+fn ctrl_z_leaves_the_terminal_to_the_shell_until_it_says_to_go_on() {
+    sandbox::run(|| {
+        let mut terminal = Terminal::start(&["top", "-d", "0.1"]);
+        terminal.until("NAMESPACE");
+        terminal.press("\x1a");
+        terminal.until("\x1b[?1049l");
+        terminal.seen.clear();
+        let stat = format!("/proc/{}/stat", terminal.child.id());
+        let end = Instant::now() + LONG;
+        while !std::fs::read_to_string(&stat).expect("its state").contains(") T ") {
+            assert!(Instant::now() < end, "it is not stopped");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!terminal.raw());
+        terminal.signal(Signal::CONT);
+        terminal.until("NAMESPACE");
+        assert!(terminal.raw());
+        terminal.press("q");
+        assert_eq!(terminal.given_back().code(), Some(0));
     });
 }
 

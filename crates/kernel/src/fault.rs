@@ -14,7 +14,7 @@
 //!   the answer to a dump with `NLM_F_DUMP_INTR`, `short` gives an answer too little room, `lost` reports an answer that the
 //!   kernel had no room for (ENOBUFS), though the request was carried out. The last three do nothing to operations without
 //!   answers. `SIGINT`, `SIGTERM` and `SIGHUP` come from outside just then, and `pipe` lets whoever reads the standard output
-//!   and the standard error go away; the operation has its way.
+//!   and the standard error go away; the operation has its way. `panic` is a panic there.
 
 use std::ops::Range;
 
@@ -93,6 +93,8 @@ mod armed {
         Signal(Signal),
         /// To the readers of what this process says.
         ClosedPipe,
+        /// To whoever relies on this process ending in good order.
+        Panic,
     }
 
     enum Place {
@@ -116,6 +118,7 @@ mod armed {
             "SIGTERM" => Event::Signal(Signal::TERM),
             "SIGHUP" => Event::Signal(Signal::HUP),
             "pipe" => Event::ClosedPipe,
+            "panic" => Event::Panic,
             fault => Event::Fault(parse_fault(fault)?),
         };
         if !at.starts_with(|c: char| c.is_ascii_digit()) {
@@ -177,6 +180,7 @@ mod armed {
         match *event {
             Event::Fault(fault) => return Some((struck, fault)),
             Event::Signal(signal) => kill_process(getpid(), signal).expect("a signal"),
+            Event::Panic => panic!("on purpose, at {what}"),
             Event::ClosedPipe => {
                 let (_, nobody_reads) = std::io::pipe().expect("a pipe");
                 dup2_stdout(&nobody_reads).and_then(|()| dup2_stderr(&nobody_reads)).expect("standard streams");

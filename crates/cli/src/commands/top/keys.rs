@@ -5,7 +5,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::model::Model;
 
 /// All of them, for the help.
-pub const KEYS: [(&str, &str); 13] = [
+pub const KEYS: [(&str, &str); 14] = [
     ("↑ ↓ k j", "move"),
     ("PgUp PgDn", "move by a page"),
     ("Home End", "to the first, the last"),
@@ -17,6 +17,7 @@ pub const KEYS: [(&str, &str); 13] = [
     ("b", "bits or bytes"),
     ("t Enter", "show or hide who talks most in the namespace"),
     ("Z p", "pause"),
+    ("Ctrl-Z", "leave it for the shell until `fg`"),
     ("F1 h ?", "this help"),
     ("F10 q Ctrl-C", "quit"),
 ];

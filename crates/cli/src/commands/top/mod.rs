@@ -3,14 +3,14 @@
 mod keys;
 mod model;
 mod screen;
+mod terminal;
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::widgets::TableState;
 use raum::Watcher;
 use raum_core::host::ObserveError;
@@ -22,6 +22,7 @@ use crate::output::{Exit, Look, is_read, wrote_json};
 use crate::stop;
 use keys::Input;
 use model::{Model, Row};
+use terminal::Terminal;
 
 /// How long a signal may go unnoticed.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -60,13 +61,14 @@ pub fn run(asked: &Asked, look: Look) -> Result<Exit, Failure> {
     if look.json {
         return top.lines(&stop);
     }
-    // from here on the terminal is ours: given back by `restore`, and on a panic by the hook that `try_init` sets
-    let mut terminal = ratatui::try_init().map_err(|cause| {
-        ratatui::restore();
-        broken(&cause)
-    })?;
+    // a signal, a panic and an error give it back, too
+    let mut terminal = Terminal::take(&stop).map_err(|cause| broken(&cause))?;
     let done = top.screen(&mut terminal, &stop);
-    let restored = ratatui::try_restore();
+    let restored = terminal.give_back();
+    // whoever is told to end has no use for what the terminal says while it is gone
+    if stop.load(Ordering::Relaxed) {
+        return Ok(Exit::Done);
+    }
     done?;
     restored.map_err(|cause| broken(&cause))?;
     Ok(Exit::Done)
@@ -105,7 +107,7 @@ impl Top<'_> {
         self.asked.count.is_some_and(|count| pictures >= count)
     }
 
-    fn screen(&mut self, terminal: &mut DefaultTerminal, stop: &AtomicBool) -> Result<(), Failure> {
+    fn screen(&mut self, terminal: &mut Terminal, stop: &AtomicBool) -> Result<(), Failure> {
         let mut input = Input::default();
         let mut state = TableState::default();
         let mut pictures = 0;
@@ -120,6 +122,7 @@ impl Top<'_> {
                 pictures += 1;
             }
             terminal
+                .drawn()
                 .draw(|frame| screen::draw(frame, &self.model, &input, &mut state))
                 .map_err(|cause| broken(&cause))?;
             if self.is_enough(pictures) {
@@ -138,8 +141,9 @@ impl Top<'_> {
                 }
                 let before = self.model.selected().map(|row| row.inode);
                 match event::read().map_err(|cause| broken(&cause))? {
+                    Event::Key(key) if is_ctrl_z(key) => terminal.suspend().map_err(|cause| broken(&cause))?,
                     Event::Key(key) if key.kind != KeyEventKind::Release => {
-                        let page = usize::from(terminal.size().map_or(24, |size| size.height)) / 2;
+                        let page = usize::from(terminal.drawn().size().map_or(24, |size| size.height)) / 2;
                         if !input.press(key, &mut self.model, page) {
                             return Ok(());
                         }
@@ -179,6 +183,10 @@ impl Top<'_> {
         }
         Ok(Exit::Done)
     }
+}
+
+fn is_ctrl_z(key: KeyEvent) -> bool {
+    key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('z') && key.kind == KeyEventKind::Press
 }
 
 fn refused(error: &ObserveError) -> Failure {

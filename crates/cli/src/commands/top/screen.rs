@@ -32,7 +32,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, input: &Input, state: &mut Tab
     .areas(area);
     frame.render_widget(summary(model), head);
     state.select(Some(model.cursor()));
-    frame.render_stateful_widget(rows(model), table, state);
+    frame.render_stateful_widget(rows(model, table.width), table, state);
     if talkers > 0 {
         frame.render_widget(talking(model), below);
     }
@@ -65,8 +65,32 @@ fn summary(model: &Model) -> Paragraph<'static> {
     Paragraph::new(text).style(Style::new().add_modifier(Modifier::BOLD))
 }
 
-fn rows(model: &Model) -> Table<'static> {
-    let titles = Column::ALL.map(|column| {
+/// The columns that there is room for, whole: half a number says something else. The one that is sorted by stays.
+fn columns(width: u16, chosen: Column) -> Vec<Column> {
+    let mut shown = Column::ALL.to_vec();
+    for column in [Column::PacketsOut, Column::PacketsIn, Column::Errors, Column::Dropped, Column::Sent] {
+        // and a space between each
+        let wide: u16 = shown.iter().map(|column| 1 + room(*column)).sum();
+        if wide > width + 1 && column != chosen {
+            shown.retain(|other| *other != column);
+        }
+    }
+    shown
+}
+
+/// What a column needs; names can do with less.
+fn room(column: Column) -> u16 {
+    match column {
+        Column::Namespace | Column::Interface => 15,
+        Column::Received | Column::Sent => 11,
+        Column::PacketsIn | Column::PacketsOut => 10,
+        Column::Dropped | Column::Errors => 8,
+    }
+}
+
+fn rows(model: &Model, width: u16) -> Table<'static> {
+    let columns = columns(width, model.column);
+    let titles = columns.iter().map(|&column| {
         let chosen = column == model.column;
         let mark = match (chosen, model.inverted) {
             (false, _) => "",
@@ -76,36 +100,30 @@ fn rows(model: &Model) -> Table<'static> {
         let style = if chosen { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
         Cell::from(aligned(column, format!("{}{mark}", column.title()))).style(style)
     });
-    let lines = model.shown().into_iter().map(|row| line(row, model.bits));
-    let widths = [
-        Constraint::Min(16),
-        Constraint::Min(15),
-        Constraint::Length(11),
-        Constraint::Length(11),
-        Constraint::Length(9),
-        Constraint::Length(10),
-        Constraint::Length(8),
-        Constraint::Length(8),
-    ];
-    Table::new(lines, widths)
-        .header(TableRow::new(titles).style(Style::new().fg(Color::Black).bg(Color::Green)))
-        .row_highlight_style(Style::new().fg(Color::Black).bg(Color::Cyan))
+    let titles = TableRow::new(titles).style(Style::new().fg(Color::Black).bg(Color::Green));
+    let lines = model.shown().into_iter().map(|row| line(row, model.bits, &columns));
+    let widths = columns.iter().map(|&column| match column {
+        Column::Namespace | Column::Interface => Constraint::Fill(1),
+        _ => Constraint::Length(room(column)),
+    });
+    Table::new(lines, widths).header(titles).row_highlight_style(Style::new().fg(Color::Black).bg(Color::Cyan))
 }
 
-fn line(row: &Row, bits: bool) -> TableRow<'static> {
+fn line(row: &Row, bits: bool, columns: &[Column]) -> TableRow<'static> {
     let amount = |bytes: f64| if bits { scaled(bytes * 8.0, "bit") } else { scaled(bytes, "B") };
     let rates = &row.rates;
-    let texts = [
-        row.namespace.clone(),
-        if row.up { row.interface.clone() } else { format!("{} (down)", row.interface) },
-        amount(rates.rx_bytes),
-        amount(rates.tx_bytes),
-        scaled(rates.rx_packets, ""),
-        scaled(rates.tx_packets, ""),
-        scaled(rates.dropped, ""),
-        scaled(rates.errors, ""),
-    ];
-    let cells = Column::ALL.into_iter().zip(texts).map(|(column, text)| {
+    let cells = columns.iter().map(|&column| {
+        let text = match column {
+            Column::Namespace => row.namespace.clone(),
+            Column::Interface if row.up => row.interface.clone(),
+            Column::Interface => format!("{} (down)", row.interface),
+            Column::Received => amount(rates.rx_bytes),
+            Column::Sent => amount(rates.tx_bytes),
+            Column::PacketsIn => scaled(rates.rx_packets, ""),
+            Column::PacketsOut => scaled(rates.tx_packets, ""),
+            Column::Dropped => scaled(rates.dropped, ""),
+            Column::Errors => scaled(rates.errors, ""),
+        };
         let style = match column {
             Column::Dropped if rates.dropped > 0.0 => Style::new().fg(Color::Yellow),
             Column::Errors if rates.errors > 0.0 => Style::new().fg(Color::Red),
@@ -194,6 +212,15 @@ mod tests {
     use super::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
+
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns_and_always_the_chosen_one() {
+        assert_eq!(columns(100, Column::Received).len(), 8);
+        use Column::{Dropped, Errors, Interface, Namespace, PacketsOut, Received, Sent};
+        assert_eq!(columns(80, Received), [Namespace, Interface, Received, Sent, Dropped, Errors]);
+        assert_eq!(columns(50, Received), [Namespace, Interface, Received]);
+        assert_eq!(columns(1, PacketsOut), [Namespace, Interface, Received, PacketsOut]);
+    }
 
     #[test]
     fn every_size_of_a_terminal_can_be_drawn_on() {
