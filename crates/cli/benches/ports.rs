@@ -31,8 +31,8 @@ use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 const RAUM: &str = env!("CARGO_BIN_EXE_raum");
 const INSIDE: &str = "RAUM_BENCH_INSIDE";
 /// Connections in one round, and rounds.
-const CONNECTIONS: u16 = 2000;
-const ROUNDS: usize = 7;
+const CONNECTIONS: u16 = 1000;
+const ROUNDS: usize = 9;
 /// Before each change. The kernel frees what a transaction removed after a grace period, and lets the next one wait for that.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The first published port.
