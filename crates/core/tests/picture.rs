@@ -164,6 +164,48 @@ proptest! {
     }
 }
 
+/// Rooms of which each has a wire to each.
+fn mesh(count: usize) -> Picture {
+    let room = |number: usize| Thing {
+        kind: Kind::Room,
+        name: format!("r{number}"),
+        details: Vec::new(),
+        loose: Vec::new(),
+        notes: Vec::new(),
+    };
+    let end = |thing: usize, other: usize| End {
+        thing,
+        interface: Some(format!("to-{other}")),
+        addresses: vec!["10.0.0.1/30".to_owned()],
+        up: true,
+        way_out: false,
+    };
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    let wires = pairs.map(|(a, b)| Wire { ends: [end(a, b), end(b, a)], up: true }).collect();
+    Picture { title: "mesh".to_owned(), things: (0..count).map(room).collect(), wires, missing: Vec::new() }
+}
+
+#[test]
+fn wires_beyond_counting_are_told_and_the_rest_is_drawn() {
+    let small = arrange(&mesh(8));
+    assert_eq!((small.told, small.lines.len()), (0, 28));
+    let mut picture = mesh(120);
+    // beside them a pair that is drawn as ever
+    let first = picture.things.len();
+    picture.things.extend(mesh(2).things);
+    picture.wires.extend(mesh(2).wires.into_iter().map(|mut wire| {
+        wire.ends.iter_mut().for_each(|end| end.thing += first);
+        wire
+    }));
+    let drawing = arrange(&picture);
+    check(&picture, &drawing);
+    assert_eq!((drawing.told, drawing.lines.len()), (120 * 119 / 2, 1));
+    assert!(drawing.labels.iter().any(|label| label.text == "to-1 to r1 to-0, 10.0.0.1/30"));
+    assert!(svg(&picture).contains("7140 wires are too many to draw"));
+    // fewer, which would cross more layers than anybody can follow
+    assert_eq!(arrange(&mesh(30)).told, 435);
+}
+
 fn of_file(path: &Path) -> Picture {
     let text = fs::read_to_string(path).unwrap();
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap();

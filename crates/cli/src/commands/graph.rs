@@ -36,9 +36,13 @@ impl How<'_> {
             "svg" => Ok(Drawing::Svg),
             "mmd" | "mermaid" => Ok(Drawing::Mermaid),
             "dot" | "gv" => Ok(Drawing::Dot),
-            "txt" | "text" | "" => Ok(Drawing::Text),
+            "txt" | "text" => Ok(Drawing::Text),
             _ => Err(Failure::usage(
-                format!("{}: no picture that raum draws ends in `.{}`", path.display(), ending.escape_debug()),
+                if ending.is_empty() {
+                    format!("{}: its name does not say which picture it is to be", path.display())
+                } else {
+                    format!("{}: no picture that raum draws ends in `.{}`", path.display(), ending.escape_debug())
+                },
                 Some("name it `.svg`, `.mmd`, `.dot` or `.txt`, or say `--format`".to_owned()),
             )),
         }

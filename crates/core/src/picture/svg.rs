@@ -98,6 +98,13 @@ pub fn svg(picture: &Picture) -> String {
     out.push_str(&format!("{}\n@media(prefers-color-scheme:dark){{\n{}\n}}\n</style>\n", LIGHT.rules(), DARK.rules()));
     out.push_str(&format!("<rect class=\"bg\" width=\"{width}\" height=\"{height}\"/>\n"));
     out.push_str(&format!("<text class=\"head\" x=\"28\" y=\"40\" font-size=\"18\">{title}</text>\n"));
+    if drawing.told > 0 {
+        out.push_str(&format!(
+            "<text class=\"detail\" x=\"28\" y=\"57\" font-size=\"11\">{} wires are too many to draw: each box says \
+             where its own lead</text>\n",
+            drawing.told
+        ));
+    }
     for line in &drawing.lines {
         write_line(&mut out, picture, line);
     }

@@ -15,6 +15,12 @@ const LAYER_GAP: f64 = 56.0;
 /// Between boxes of a layer.
 const BOX_GAP: f64 = 30.0;
 
+/// More wires than this between the boxes of a part, or more layers than this that they cross all together, are told in
+/// words. Above it dagre's time explodes: 800 wires at random take 1 to 2 s, 1,600 take 20 s; 435 of each of 30 rooms to
+/// each other cross 4,500 layers in 2 s, twice as many 20,000 in 30 s. And nobody follows one wire among so many.
+const WIRES_MAX: usize = 800;
+const CROSSED_MAX: usize = 4000;
+
 /// More rooms than this that have a wire of their own to the same room are drawn as one block.
 const BUNDLE: usize = 6;
 
@@ -53,9 +59,22 @@ pub(super) struct Edge {
     pub(super) through: Vec<f64>,
 }
 
-/// What of the picture hangs together, each laid out for itself; what hangs on nothing is the last.
-pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
-    let on = picture.on_things();
+/// What hangs on what.
+struct Split {
+    /// The wires on each thing, each with the end that is on it.
+    on: Vec<Vec<(usize, usize)>>,
+    /// Is it drawn on the block of the one thing that it is on?
+    leaf: Vec<bool>,
+    /// What hangs together, leaves left out.
+    connected: Vec<Vec<usize>>,
+    /// Rooms on nothing.
+    alone: Vec<usize>,
+}
+
+/// `told` are wires that are not drawn.
+fn split(picture: &Picture, told: &BTreeSet<usize>) -> Split {
+    let mut on = picture.on_things();
+    on.iter_mut().for_each(|on| on.retain(|(wire, _)| !told.contains(wire)));
     let far = |(wire, side): (usize, usize)| picture.wires[wire].ends[1 - side].thing;
     let is_switch = |thing: usize| picture.things[thing].kind == Kind::Switch;
     let hangs_on = |thing: usize| match on[thing].as_slice() {
@@ -67,10 +86,11 @@ pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
         hanging[thing] += 1;
     }
     let is_leaf = |thing: usize| hangs_on(thing).is_some_and(|on| is_switch(on) || hanging[on] > BUNDLE);
+    let leaf: Vec<bool> = (0..picture.things.len()).map(is_leaf).collect();
     let is_alone = |thing: usize| on[thing].is_empty() && can_be_leaf(picture.things[thing].kind);
     let mut left: BTreeSet<usize> =
-        (0..picture.things.len()).filter(|thing| !is_leaf(*thing) && !is_alone(*thing)).collect();
-    let mut drawings = Vec::new();
+        (0..picture.things.len()).filter(|thing| !leaf[*thing] && !is_alone(*thing)).collect();
+    let mut connected = Vec::new();
     while let Some(first) = left.first().copied() {
         let mut members = vec![first];
         left.remove(&first);
@@ -81,12 +101,28 @@ pub(super) fn parts(picture: &Picture, hues: &[Option<usize>]) -> Vec<Drawing> {
             members.extend(new);
         }
         members.sort_unstable();
-        let part = Part { picture, hues, on: &on, members };
-        drawings.push(part.draw(&is_leaf));
+        connected.push(members);
     }
-    let alone: Vec<(usize, Option<(usize, usize)>)> =
-        (0..picture.things.len()).filter(|thing| is_alone(*thing)).map(|thing| (thing, None)).collect();
+    let alone = (0..picture.things.len()).filter(|thing| is_alone(*thing)).collect();
+    Split { on, leaf, connected, alone }
+}
+
+/// The wires of those parts that are too much to be laid out.
+pub(super) fn too_many(picture: &Picture) -> BTreeSet<usize> {
+    let none = BTreeSet::new();
+    let Split { on, leaf, connected, .. } = split(picture, &none);
+    let parts = connected.into_iter().map(|members| Part { picture, hues: &[], on: &on, members });
+    parts.flat_map(|part| part.too_many(&|thing| leaf[thing])).collect()
+}
+
+/// What of the picture hangs together, each laid out for itself; what hangs on nothing is the last. `told` are wires that
+/// are not drawn.
+pub(super) fn parts(picture: &Picture, hues: &[Option<usize>], told: &BTreeSet<usize>) -> Vec<Drawing> {
+    let Split { on, leaf, connected, alone } = split(picture, told);
+    let parts = connected.into_iter().map(|members| Part { picture, hues, on: &on, members });
+    let mut drawings: Vec<Drawing> = parts.map(|part| part.draw(&|thing| leaf[thing])).collect();
     if !alone.is_empty() {
+        let alone: Vec<(usize, Option<(usize, usize)>)> = alone.into_iter().map(|thing| (thing, None)).collect();
         let block = Block::new(picture, Head::Nothing, &alone, 0);
         let mut drawing = Drawing { width: block.width, height: block.height, ..Drawing::default() };
         block.draw(picture, &mut drawing, (0.0, 0.0));
@@ -106,6 +142,28 @@ struct Part<'p> {
 impl Part<'_> {
     fn far(&self, (wire, side): (usize, usize)) -> usize {
         self.picture.wires[wire].ends[1 - side].thing
+    }
+
+    /// The wires between its members, if they are too many.
+    fn too_many(&self, is_leaf: &dyn Fn(usize) -> bool) -> BTreeSet<usize> {
+        let wires = |thing: usize| self.on[thing].iter().filter(move |end| !is_leaf(self.far(**end)));
+        let all: BTreeSet<usize> = self.members.iter().flat_map(|thing| wires(*thing)).map(|end| end.0).collect();
+        if all.len() > WIRES_MAX {
+            return all;
+        }
+        let height = self.heights(is_leaf);
+        let mut order: Vec<(Option<&usize>, usize)> =
+            self.members.iter().map(|thing| (height.get(thing), *thing)).collect();
+        order.sort_unstable();
+        // a layer further down than the lowest above it, as dagre begins
+        let (mut rank, mut crossed) = (BTreeMap::<usize, usize>::new(), 0);
+        for (_, thing) in order {
+            let above: Vec<usize> = wires(thing).filter_map(|end| rank.get(&self.far(*end)).copied()).collect();
+            let own = above.iter().max().map_or(0, |lowest| lowest + 1);
+            crossed += above.iter().map(|above| own - above).sum::<usize>();
+            rank.insert(thing, own);
+        }
+        if crossed > CROSSED_MAX { all } else { BTreeSet::new() }
     }
 
     fn draw(&self, is_leaf: &dyn Fn(usize) -> bool) -> Drawing {

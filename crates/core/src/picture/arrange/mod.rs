@@ -3,7 +3,8 @@
 //! Texts decide sizes (`boxes`). A switch and the rooms that are on it alone are one block, a bar with a grid below it
 //! (`block`): sixty rooms on a switch would else be one endless row. What is left is a small graph of boxes and blocks,
 //! with whatever leads out on top; `layers` has dagre lay it out, and `route` draws the wires so that none crosses a box.
-//! Parts that nothing joins are laid side by side.
+//! Parts that nothing joins are laid side by side. Where a part is too much to be laid out, its boxes are laid side by
+//! side, too, and each says where its wires lead.
 
 mod block;
 mod boxes;
@@ -11,6 +12,9 @@ mod layers;
 mod route;
 
 pub(super) use boxes::ROOF;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::measure::Font;
 use super::{Kind, Picture};
@@ -28,6 +32,8 @@ pub struct Drawing {
     pub labels: Vec<Label>,
     /// Wires; they go below the areas.
     pub lines: Vec<Line>,
+    /// How many wires are told in words, since they are too many.
+    pub told: usize,
 }
 
 /// A box, or the bar of a switch.
@@ -147,13 +153,35 @@ impl Drawing {
 #[must_use]
 pub fn arrange(picture: &Picture) -> Drawing {
     let hues = hues(picture);
-    let parts = layers::parts(picture, &hues);
-    let mut drawing = pack(parts);
+    let told = layers::too_many(picture);
+    let picture = tell(picture, &told);
+    let mut drawing = pack(layers::parts(&picture, &hues, &told));
+    drawing.told = told.len();
     let title = Font::Title(18.0).width(&picture.title);
     drawing.width = drawing.width.max(title) + 2.0 * MARGIN;
     drawing.height += 2.0 * MARGIN + HEADING;
     drawing.shift(MARGIN, MARGIN + HEADING);
     drawing
+}
+
+/// Each end of these wires is a line in its box: `eth0 to web eth1, 10.0.0.1/30`. A switch has no room for that; whoever is
+/// on it says so.
+fn tell<'p>(picture: &'p Picture, told: &BTreeSet<usize>) -> Cow<'p, Picture> {
+    let mut picture = Cow::Borrowed(picture);
+    for index in told {
+        let [a, b] = picture.wires[*index].ends.clone();
+        for (own, far) in [(&a, &b), (&b, &a)] {
+            let name = picture.things[far.thing].name.clone();
+            let words = own.interface.iter().map(String::as_str).chain(["to", &name]);
+            let words: Vec<&str> = words.chain(far.interface.as_deref()).collect();
+            let mut line = words.join(" ");
+            for address in &own.addresses {
+                line += &format!(", {address}");
+            }
+            picture.to_mut().things[own.thing].loose.push(line);
+        }
+    }
+    picture
 }
 
 /// A colour for each switch.
