@@ -1,4 +1,4 @@
-//! docs/walkthrough.md, docs/commands.md, docs/seeing.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
+//! docs/walkthrough.md, commands.md, seeing.md, pictures.md, import.md and the examples, done as a reader would: files written, commands typed into a shell, in order.
 //!
 //! Blocks: `yaml NAME` is written to that file; `sh` must succeed; `sh fails` must not; `sh ip` is the exercise by hand, run
 //! where `ip` is installed, in namespaces of its own so that it meets nothing of raum's.
@@ -6,12 +6,19 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{RAUM, assert_same, host_side};
 use raum_kernel::sandbox;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+/// How long a block may take on a busy machine, so that one that waits for something is told with its line.
+const LONG: Duration = Duration::from_secs(300);
 
 struct Block {
     line: usize,
@@ -45,26 +52,42 @@ fn page(name: &str) -> Vec<Block> {
 fn type_in(block: &Block, place: &Path) -> bool {
     let bin = Path::new(RAUM).parent().expect("a directory");
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
-    let output = Command::new("sh")
+    // into a file: what the block leaves running may keep a pipe open, and nobody waits for that
+    let said = File::create(place.join("said")).expect("a file");
+    let mut shell = Command::new("sh")
         .args(["-e", "-c", &block.text])
         .current_dir(place)
         .env("PATH", path)
-        .output()
+        .stdin(Stdio::null())
+        .stdout(said.try_clone().expect("a descriptor"))
+        .stderr(said)
+        .process_group(0)
+        .spawn()
         .expect("a shell");
-    println!(
-        "line {}: {}\n{}{}",
-        block.line,
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.status.success()
+    let end = Instant::now() + LONG;
+    let status = loop {
+        if let Some(status) = shell.try_wait().expect("a shell") {
+            break status;
+        }
+        if Instant::now() > end {
+            kill_process_group(Pid::from_child(&shell), Signal::KILL).expect("a shell");
+            shell.wait().expect("a shell");
+            let said = fs::read_to_string(place.join("said")).unwrap_or_default();
+            panic!("line {} does not end:\n{said}", block.line);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    println!("line {}: {status}\n{}", block.line, fs::read_to_string(place.join("said")).expect("what it said"));
+    status.success()
 }
 
 /// Does a page from its first block to its last; nothing is left.
 fn work_through(name: &str, least: usize) {
     let place = Path::new("/run/reader");
-    fs::create_dir_all(place).expect("a directory");
+    fs::create_dir_all(place.join("examples")).expect("a directory");
+    for example in fs::read_dir(EXAMPLES).expect("examples").flatten() {
+        fs::copy(example.path(), place.join("examples").join(example.file_name())).expect("an example");
+    }
     let before = host_side();
     let blocks = page(name);
     let commands = blocks.iter().filter(|block| block.info.starts_with("sh")).count();
@@ -94,6 +117,16 @@ fn every_block_of_the_commands_works_and_nothing_is_left() {
 }
 
 #[test]
+fn every_block_of_the_page_about_pictures_works_and_nothing_is_left() {
+    sandbox::run(|| work_through("pictures.md", 2));
+}
+
+#[test]
+fn every_block_of_the_page_about_import_works_and_nothing_is_left() {
+    sandbox::run(|| work_through("import.md", 1));
+}
+
+#[test]
 fn every_block_of_the_page_about_seeing_works_and_nothing_is_left() {
     sandbox::run(|| work_through("seeing.md", 8));
 }
@@ -114,7 +147,7 @@ fn commands() -> BTreeSet<String> {
 
 #[test]
 fn every_command_is_typed_on_a_page_that_is_run() {
-    let pages = ["walkthrough.md", "commands.md", "seeing.md"];
+    let pages = ["walkthrough.md", "commands.md", "seeing.md", "pictures.md", "import.md"];
     let run = pages.into_iter().flat_map(page).filter(|block| ["sh", "sh fails"].contains(&block.info.as_str()));
     let text: String = run.map(|block| block.text).collect();
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -160,8 +193,7 @@ fn there_and_back(file: &Path) {
 #[test]
 fn every_example_comes_up_twice_and_goes_without_a_trace() {
     sandbox::run(|| {
-        let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
-        let mut files: Vec<_> = fs::read_dir(examples).expect("examples").flatten().map(|entry| entry.path()).collect();
+        let mut files: Vec<_> = fs::read_dir(EXAMPLES).expect("examples").flatten().map(|entry| entry.path()).collect();
         files.sort();
         assert!(!files.is_empty());
         files.iter().for_each(|file| there_and_back(file));

@@ -293,6 +293,8 @@ fn lay_out(placed: &mut [Placed], edges: &mut [Edge]) {
         edgesep: BOX_GAP,
         // dagre doubles the layers, to have place for labels on wires
         ranksep: LAYER_GAP,
+        // where it makes no difference, things keep their order
+        tie_keep_first: true,
         rank_align: RankAlign::Top,
         ..LayoutOptions::default()
     };
