@@ -126,7 +126,10 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     if let Some(repair) = drift::mend(place, kernel.scene(), &found, &labs)
         && let Some(cause) = &mut found.cause
     {
-        cause.mend = Some(repair);
+        // no address can be given to an interface that takes no IPv6
+        let first = cause.mend.take().filter(|_| cause.code == Code::Ipv6Off);
+        let first = first.and_then(|mend| Some(mend.split_once(" && ")?.0.to_owned()));
+        cause.mend = Some(first.map_or_else(|| repair.clone(), |first| format!("{first} && {repair}")));
     }
     Ok(report(found, probe, notes))
 }

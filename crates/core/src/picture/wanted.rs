@@ -65,6 +65,8 @@ fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(
         kind: kind.to_owned(),
         up: link.up,
         carrier: link.up,
+        arp: link.arp,
+        ipv6: true,
         mtu: link.mtu,
         mac: Some(link.mac),
         group: 0,
@@ -79,6 +81,8 @@ fn interface(ns: &NsId, name: &IfName, content: &Namespace, numbers: &BTreeMap<(
             state: "forwarding".to_owned(),
             hairpin: false,
             isolated: link.isolated,
+            learning: true,
+            flood: true,
         }),
         counters: None,
     }

@@ -16,6 +16,10 @@ pub enum Code {
     PeerMissing,
     /// An interface has no carrier, though all that can be seen of it is up.
     NoCarrier,
+    /// An interface neither asks for neighbours nor answers them (`arp off`).
+    ArpOff,
+    /// An interface takes no IPv6 (`disable_ipv6`).
+    Ipv6Off,
     /// There is no address to send from.
     NoAddress,
     /// Both are on one wire, but a prefix says otherwise.
@@ -26,6 +30,8 @@ pub enum Code {
     NoRoute,
     /// A route forbids it (`unreachable`, `prohibit`, `blackhole`).
     RouteForbids,
+    /// A rule of the routing policy forbids it (`ip rule … prohibit`).
+    RuleForbids,
     /// Nobody has the gateway's address.
     WrongGateway,
     /// The gateway is there, but cannot be reached this way.
@@ -44,6 +50,8 @@ pub enum Code {
     StaticNeighbour,
     /// A bridge's port does not pass packets.
     PortDown,
+    /// A bridge's port gets only what is for those whom the bridge knows there, and it learns nobody.
+    PortDeaf,
     /// Two isolated ports of a bridge.
     PortIsolated,
     /// A packet must leave a bridge where it came in.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::cause::{Cause, Code, ip};
+use super::route::ipv6_off;
 use super::wire::{Reached, speaks, wire};
 use super::{Facts, has, is_link_local, together};
 use crate::view::{Interface, Room, Scene};
@@ -27,6 +28,11 @@ pub(super) fn next<'s>(
 ) -> Result<Next<'s>, Cause> {
     let mut wire = wire(scene, room, dev);
     let entry = room.neighbours.iter().find(|entry| entry.dev == dev.name && entry.address == hop);
+    let asked = entry.is_none_or(|entry| entry.state != "permanent");
+    if asked && is_mute(dev) {
+        let what = format!("{} in {} asks nobody who has {hop}: arp is off there", dev.name, room.namespace);
+        return Err(mute(room, dev, what));
+    }
     let others = |reached: &Reached<'_>| reached.room.namespace != room.namespace || has(reached.room, hop);
     let owns = |reached: &Reached<'_>| others(reached) && owns(reached, hop);
     let owners: BTreeSet<&str> = wire
@@ -57,6 +63,11 @@ pub(super) fn next<'s>(
         let mend = ip(room, &format!("neigh del {hop} dev {}", dev.name));
         return Err(Cause::new(Code::StaticNeighbour, &room.namespace, what, Some(mend)));
     }
+    if let Some(found) = at.and_then(|at| wire.reached.get(at)).filter(|found| asked && is_mute(found.interface)) {
+        let (name, there) = (&found.interface.name, found.room);
+        let what = format!("{name} in {} does not answer for {hop}: arp is off there", there.namespace);
+        return Err(mute(there, found.interface, what));
+    }
     if let Some((entries, limit)) = full.filter(|(entries, limit)| entry.is_none() && entries >= limit) {
         let family = if hop.is_ipv6() { "ipv6" } else { "ipv4" };
         let what =
@@ -82,6 +93,9 @@ pub(super) fn next<'s>(
     {
         return Err(obstacle.clone());
     }
+    if let Some(off) = wire.reached.iter().find(|reached| others(reached) && hop.is_ipv6() && !reached.interface.ipv6) {
+        return Err(ipv6_off(off.room, off.interface));
+    }
     if let Some(loose) = wire.loose.take().filter(|_| wire.reached.iter().all(|end| !speaks(end.interface))) {
         return Err(loose);
     }
@@ -89,6 +103,17 @@ pub(super) fn next<'s>(
         return Ok(Next::Open(format!("{hop} is behind {}, out of sight", dev.name)));
     }
     Err(nobody(scene, room, dev, hop, via, &wire.reached))
+}
+
+/// An interface of a kind that asks for neighbours, and does not.
+fn is_mute(interface: &Interface) -> bool {
+    let asks = ["", "veth", "bridge", "macvlan", "vlan", "bond"].contains(&interface.kind.as_str());
+    asks && interface.mac.is_some() && interface.up && !interface.arp
+}
+
+fn mute(room: &Room, interface: &Interface, what: String) -> Cause {
+    let mend = ip(room, &format!("link set dev {} arp on", interface.name));
+    Cause::new(Code::ArpOff, &room.namespace, what, Some(mend))
 }
 
 /// Is it an address of this end? For IPv4 a namespace answers for all of its addresses, whatever the interface.

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Question;
+use super::{Flow, Question};
 use crate::view::{PolicyRule, Room};
 
 /// The rules that every namespace has: of the tables local, main and default.
@@ -16,6 +16,11 @@ pub(super) fn chosen<'r>(room: &'r Room, question: &Question, table: &str) -> Op
     let mut asked = room.rules.iter().filter(|rule| matches(rule, question));
     let rule = asked.find(|rule| rule.action == "lookup" && rule.table.as_deref() == Some(table))?;
     (!is_usual(rule)).then_some(rule)
+}
+
+/// May another way be chosen once the packet has a source? IPv6 asks but once (`ip6_dst_lookup_tail`, net/ipv6/ip6_output.c).
+pub(super) fn asks_for_source(room: &Room, flow: Flow) -> bool {
+    !flow.v6() && room.rules.iter().any(|rule| !rule.v6 && rule.from.is_some())
 }
 
 /// The rule that refuses the packet, if one does before any table has a route for it.
@@ -60,7 +65,7 @@ fn matches(rule: &PolicyRule, question: &Question) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::{Flow, Proto};
+    use crate::trace::Proto;
     use crate::view::{Owner, RouteEntry};
 
     fn rule(priority: u32, action: &str, table: Option<&str>) -> PolicyRule {

@@ -17,7 +17,7 @@ pub(super) fn refused(facts: &mut dyn Facts, room: &Room, question: &Question, e
         let what = format!("the rule `{rule}` in {} refuses {}", room.namespace, flow.destination);
         let family = if rule.v6 { "-6 " } else { "" };
         let mend = ip(room, &format!("{family}rule del priority {}", rule.priority));
-        return Cause::new(Code::RouteForbids, &room.namespace, what, Some(mend));
+        return Cause::new(Code::RuleForbids, &room.namespace, what, Some(mend));
     }
     if let Some(route) = forbidding(room, flow.destination) {
         let what = format!("the route `{route}` in {} refuses {}", room.namespace, flow.destination);
@@ -58,8 +58,22 @@ fn addressed(interface: &Interface, v6: bool) -> bool {
 pub(super) fn no_address(room: &Room, v6: bool, dev: Option<&str>) -> Cause {
     let here = &room.namespace;
     let family = if v6 { "IPv6" } else { "IPv4" };
+    // a socket for IPv6 alone has none to send from where every interface is without
+    if let Some(off) = outer(room).find(|one| v6 && one.up && !one.ipv6 && dev.is_none_or(|dev| dev == one.name)) {
+        return ipv6_off(room, off);
+    }
     let mend = dev.map(|dev| ip(room, &format!("address add <address>/<length> dev {dev}")));
     Cause::new(Code::NoAddress, here, format!("{here} has no {family} address"), mend)
+}
+
+/// An interface takes no IPv6, and so has none of its addresses any more.
+pub(super) fn ipv6_off(room: &Room, interface: &Interface) -> Cause {
+    let here = &room.namespace;
+    let what = format!("IPv6 is switched off for {} in {here} (disable_ipv6)", interface.name);
+    let on = format!("sysctl -w net.ipv6.conf.{}.disable_ipv6=0", interface.name.replace('.', "/"));
+    // its addresses do not come back by themselves
+    let add = ip(room, &format!("address add <address>/<length> dev {}", interface.name));
+    Cause::new(Code::Ipv6Off, here, what, Some(format!("{} && {add}", inside(room, &on))))
 }
 
 /// There is no route from here.
@@ -68,7 +82,7 @@ fn no_route(scene: &Scene, room: &Room, to: IpAddr) -> Cause {
     let v6 = to.is_ipv6();
     let off = |one: &Interface| {
         let what = format!("{} in {here} is down", one.name);
-        Cause::new(Code::InterfaceDown, here, what, Some(ip(room, &format!("link set {} up", one.name))))
+        Cause::new(Code::InterfaceDown, here, what, Some(ip(room, &format!("link set dev {} up", one.name))))
     };
     let down = || outer(room).filter(|one| !one.up);
     // IPv6 loses its addresses with the interface

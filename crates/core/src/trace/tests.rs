@@ -25,6 +25,8 @@ fn interface(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Interfac
         kind: kind.to_owned(),
         up: true,
         carrier: true,
+        arp: true,
+        ipv6: true,
         mtu: 1500,
         mac: Some(Mac([2, 0, 0, 0, 0, u8::try_from(index).unwrap_or(0)])),
         master: None,
@@ -41,7 +43,7 @@ fn interface(index: u32, name: &str, kind: &str, addresses: &[&str]) -> Interfac
 }
 
 fn port(index: u32, name: &str, to: &str) -> Interface {
-    let port = Port { state: "forwarding".to_owned(), hairpin: false, isolated: false };
+    let port = Port { state: "forwarding".to_owned(), hairpin: false, isolated: false, learning: true, flood: true };
     let peer = Other { namespace: Some(to.to_owned()), interface: Some("eth0".to_owned()), index: 2 };
     Interface {
         master: Some("br0".to_owned()),

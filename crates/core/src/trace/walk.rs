@@ -202,7 +202,9 @@ impl Walk<'_> {
             if here.flow.source.is_none() && found.kind != "local" {
                 return Err(route::no_address(room, here.flow.v6(), found.dev.as_deref()));
             }
-            choice = Some(found);
+            // whoever has chosen a source asks once more (`ip_route_connect`, include/net/route.h)
+            let again = here.flow.source.is_some() && policy::asks_for_source(room, here.flow);
+            choice = Some(if again { self.route(room, here)? } else { found });
         }
         let namespace = room.namespace.clone();
         self.seen.push(Seen { namespace, flow: here.flow, answer: self.answer });

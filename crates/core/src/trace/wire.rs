@@ -84,7 +84,7 @@ pub(super) fn wire<'s>(scene: &'s Scene, from: &'s Room, interface: &'s Interfac
 fn down(room: &Room, interface: &Interface) -> Option<Cause> {
     (!interface.up).then(|| {
         let what = format!("{} in {} is down", interface.name, room.namespace);
-        let mend = ip(room, &format!("link set {} up", interface.name));
+        let mend = ip(room, &format!("link set dev {} up", interface.name));
         Cause::new(Code::InterfaceDown, &room.namespace, what, Some(mend))
     })
 }
@@ -100,7 +100,7 @@ fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mu
         }
         if at.obstacle.is_none() && ports(from, &interface.name).count() == 0 {
             let what = format!("bridge {} in {} has no ports", interface.name, from.namespace);
-            let mend = ip(from, &format!("link set <port> master {}", interface.name));
+            let mend = ip(from, &format!("link set dev <port> master {}", interface.name));
             wire.loose = Some(Cause::new(Code::NoCarrier, &from.namespace, what, Some(mend)));
         }
         return;
@@ -123,7 +123,7 @@ fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mu
     at.obstacle = at.obstacle.take().or_else(|| down(there, end));
     if at.obstacle.is_none() && !interface.carrier {
         let what = format!("{} in {} has no carrier", interface.name, from.namespace);
-        let mend = ip(there, &format!("link set {} carrier on", end.name));
+        let mend = ip(there, &format!("link set dev {} carrier on", end.name));
         at.obstacle = Some(Cause::new(Code::NoCarrier, &from.namespace, what, Some(mend)));
     }
     if at.narrow.is_none() && end.mtu < interface.mtu {
@@ -132,7 +132,7 @@ fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mu
             interface: end.name.clone(),
             takes: end.mtu,
             sent: interface.mtu,
-            mend: ip(there, &format!("link set {} mtu {}", end.name, interface.mtu)),
+            mend: ip(there, &format!("link set dev {} mtu {}", end.name, interface.mtu)),
         });
     }
     at.way.push((from.namespace.clone(), format!("{} -> {} in {}", interface.name, end.name, there.namespace)));
@@ -156,14 +156,15 @@ fn inward<'s>(mut at: At<'s>, wire: &mut Wire<'s>, queue: &mut VecDeque<At<'s>>)
     let Some(bridge) = bridge else {
         if !speaks(interface) && interface.master.is_none() && at.obstacle.is_none() && interface.up {
             let what = format!("{} in {} is in no bridge and has no address", interface.name, here.namespace);
-            let mend = ip(here, &format!("link set {} master <bridge>", interface.name));
+            let mend = ip(here, &format!("link set dev {} master <bridge>", interface.name));
             wire.loose.get_or_insert(Cause::new(Code::PeerMissing, &here.namespace, what, Some(mend)));
         }
         wire.reached.push(at.into());
         return;
     };
-    at.obstacle =
-        at.obstacle.take().or_else(|| down(here, bridge)).or_else(|| port_state(here, interface, &bridge.name));
+    // whoever is not known there gets no answers, the one who has the next address to begin with
+    let port = || port_state(here, interface, &bridge.name).or_else(|| deaf(here, interface, &bridge.name));
+    at.obstacle = at.obstacle.take().or_else(|| down(here, bridge)).or_else(port);
     at.bridges.push((here, bridge));
     let itself = At { port: Some(interface), interface: bridge, ..at.clone() };
     wire.reached.push(itself.into());
@@ -183,8 +184,12 @@ fn through<'s>(at: &At<'s>, port: &'s Interface, input: Option<&'s Interface>) -
         let mend = inside_bridge(at.room, &port.name, "isolated off");
         Cause::new(Code::PortIsolated, &at.room.namespace, what, Some(mend))
     });
-    next.obstacle =
-        next.obstacle.or_else(|| down(at.room, port)).or_else(|| port_state(at.room, port, &bridge)).or(apart);
+    next.obstacle = next
+        .obstacle
+        .or_else(|| down(at.room, port))
+        .or_else(|| port_state(at.room, port, &bridge))
+        .or(apart)
+        .or_else(|| deaf(at.room, port, &bridge));
     At { interface: port, out: true, ..next }
 }
 
@@ -205,6 +210,21 @@ fn port_state(room: &Room, port: &Interface, bridge: &str) -> Option<Cause> {
     odd.then(|| {
         let what = format!("port {} of bridge {bridge} in {} is {state}", port.name, room.namespace);
         Cause::new(Code::PortDown, &room.namespace, what, Some(inside_bridge(room, &port.name, "state forwarding")))
+    })
+}
+
+/// Nobody behind the port is known, nor will be: nothing that is for them goes there.
+fn deaf(room: &Room, port: &Interface, bridge: &str) -> Option<Cause> {
+    let used = port.port.as_ref().filter(|used| !used.learning && !used.flood)?;
+    // entries of the port's own address say nothing
+    let known = room.forwarding.iter().any(|entry| entry.port == port.name && entry.state != "permanent");
+    (!known && used.state == "forwarding").then(|| {
+        let what = format!(
+            "port {} of bridge {bridge} in {} learns nobody and gets nothing that is for somebody unknown",
+            port.name, room.namespace
+        );
+        let mend = inside_bridge(room, &port.name, "learning on flood on");
+        Cause::new(Code::PortDeaf, &room.namespace, what, Some(mend))
     })
 }
 

@@ -59,6 +59,12 @@ pub struct Interface {
     pub up: bool,
     /// Has a carrier: the other end is up as well.
     pub carrier: bool,
+    /// Asks who has an address, and answers (no `IFF_NOARP`).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub arp: bool,
+    /// Takes IPv6 (no `disable_ipv6`).
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ipv6: bool,
     /// Bytes of an IP packet.
     pub mtu: u32,
     /// The hardware address.
@@ -110,6 +116,12 @@ pub struct Port {
     pub hairpin: bool,
     /// Packets go to ports that are not isolated, only.
     pub isolated: bool,
+    /// The bridge learns who is behind it.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub learning: bool,
+    /// It gets packets to those of whom the bridge does not know where they are.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub flood: bool,
 }
 
 /// Since the interface was made (`struct rtnl_link_stats64`).
@@ -165,6 +177,15 @@ pub struct Hop {
     pub via: Option<IpAddr>,
     /// The interface.
     pub dev: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 fn main_table() -> String {

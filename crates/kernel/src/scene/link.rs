@@ -20,8 +20,11 @@ const IFA_TARGET_NETNSID: u16 = 10;
 /// `IFLA_STATS64` comes all the same.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;
 const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 1 << 7;
 const IFF_LOWER_UP: u32 = 1 << 16;
 const ARPHRD_LOOPBACK: u16 = 772;
+/// Place of `disable_ipv6` among the 32-bit numbers of `IFLA_INET6_CONF` (include/uapi/linux/ipv6.h).
+const DEVCONF_DISABLE_IPV6: usize = 26;
 
 /// A link as the kernel tells it, with indices where a person wants names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +115,8 @@ pub(crate) fn decode(answer: &Answer<'_>) -> Option<Link> {
             kind: String::new(),
             up: flags & IFF_UP != 0,
             carrier: flags & IFF_LOWER_UP != 0,
+            arp: flags & IFF_NOARP == 0,
+            ipv6: true,
             mtu: 0,
             mac: None,
             group: 0,
@@ -151,6 +156,11 @@ fn decode_attribute(link: &mut Link, attribute: Attribute<'_>) -> Option<()> {
         18 => decode_kind(found, attribute),
         20 => found.alias = Some(text(attribute)),
         23 => found.counters = counters(attribute.bytes),
+        // IFLA_AF_SPEC, AF_INET6, IFLA_INET6_CONF
+        26 => {
+            let conf = attribute.nested().find(10).and_then(|v6| v6.nested().find(2));
+            found.ipv6 = conf.and_then(|conf| i32_at(conf.bytes, DEVCONF_DISABLE_IPV6 * 4)).unwrap_or(0) == 0;
+        }
         27 => found.group = attribute.u32()?,
         37 => link.nsid = attribute.i32(),
         // IFLA_PROP_LIST of IFLA_ALT_IFNAME
@@ -179,7 +189,13 @@ fn decode_kind(found: &mut Interface, attribute: Attribute<'_>) {
             Some(4) => "blocking",
             _ => "unknown",
         };
-        found.port = Some(Port { state: state.to_owned(), hairpin: flag(4), isolated: flag(33) });
+        found.port = Some(Port {
+            state: state.to_owned(),
+            hairpin: flag(4),
+            isolated: flag(33),
+            learning: flag(8),
+            flood: flag(9),
+        });
     }
 }
 

@@ -38,7 +38,10 @@ fn concerns(op: &Op, cause: &Cause, on_the_way: &BTreeSet<&str>) -> bool {
         (Op::ReplaceTable { .. }, Code::FilterOwn | Code::NobodyListens | Code::ListensElsewhere) => here,
         (Op::ReplaceTable { .. }, Code::NatMissing | Code::NoReturnRoute | Code::DnatDead) => passed,
         (Op::AddOpening { .. }, Code::FilterForeign | Code::FilterPolicy | Code::BrNetfilter) => here,
-        (Op::AddAddress { .. }, Code::NoAddress | Code::NoRoute | Code::NoReturnRoute | Code::WrongPrefix) => passed,
+        (
+            Op::AddAddress { .. },
+            Code::NoAddress | Code::Ipv6Off | Code::NoRoute | Code::NoReturnRoute | Code::WrongPrefix,
+        ) => passed,
         // whoever should answer for an address need not be on the way
         (
             Op::AddAddress { .. },
@@ -54,6 +57,9 @@ fn concerns(op: &Op, cause: &Cause, on_the_way: &BTreeSet<&str>) -> bool {
             | Code::GatewayUnreachable,
         ) => passed,
         (Op::SetSysctl { .. }, Code::ForwardingOff | Code::EchoIgnored) => here,
+        (Op::SetLink { set, .. }, Code::NeighbourFailed | Code::Unexplained) => {
+            passed && (set.arp.is_some() || !set.port.is_empty())
+        }
         (Op::SetLink { set, .. }, Code::PeerMissing | Code::NoCarrier) => passed && set.master.is_some(),
         (Op::AddVeth { .. } | Op::AddBridge { .. }, Code::PeerMissing | Code::NoCarrier | Code::NoRoute) => true,
         _ => false,

@@ -258,6 +258,34 @@ pub fn policy(place: &str, v6: bool, priority: u32, table: Option<u8>) {
     });
 }
 
+/// A rule of the routing policy that refuses what comes from an address: 6 drops it, 7 says unreachable, 8 prohibited.
+pub fn refuse_from(place: &str, source: &str, action: u8) {
+    const RTM_NEWRULE: u16 = 32;
+    const FRA_SRC: u16 = 2;
+    const FRA_PRIORITY: u16 = 6;
+    let (family, octets) = match source.parse().expect("an address") {
+        std::net::IpAddr::V4(ip) => (2, ip.octets().to_vec()),
+        std::net::IpAddr::V6(ip) => (10, ip.octets().to_vec()),
+    };
+    let bits = if family == 10 { 128 } else { 32 };
+    tell(place, |requests| {
+        let header = [family, 0, bits, 0, 0, 0, 0, action, 0, 0, 0, 0];
+        requests.request(RTM_NEWRULE, 0x400, &header).attribute(FRA_SRC, &octets).u32(FRA_PRIORITY, 50);
+    });
+}
+
+/// A port that learns nobody and gets nothing for those whom the bridge does not know; and what it had learned is forgotten.
+pub fn deafen(name: &str) {
+    bridge_port(name, 8, 0);
+    bridge_port(name, 9, 0);
+    set("host", name, false);
+    set("host", name, true);
+}
+
+pub fn arp_off(place: &str, name: &str) {
+    run(Op::SetLink { ns: ns(place), name: link(name), set: LinkChange { arp: Some(false), ..LinkChange::default() } });
+}
+
 /// Loads rules with `nft`.
 pub fn nft(place: &str, text: &str) {
     let text = text.to_owned();

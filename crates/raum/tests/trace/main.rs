@@ -76,7 +76,11 @@ fn ask(from: &str, to: &str, v6: bool) -> Report {
 /// Runs the command that a cause names, if it can be run here.
 fn mended(report: &Report, lab: &str) -> bool {
     let Some(mend) = report.trace.cause.as_ref().and_then(|cause| cause.mend.as_deref()) else { return false };
-    if mend.starts_with("raum ") && mend.contains(" up ") {
+    let (first, repair) = mend.split_once(" && raum ").map_or((mend, None), |(first, rest)| (first, Some(rest)));
+    if let Some(repair) = repair.or_else(|| mend.strip_prefix("raum ")).filter(|repair| repair.contains(" up ")) {
+        let fine =
+            first.starts_with("raum ") || Command::new("sh").args(["-c", first]).status().expect("a shell").success();
+        assert!(fine, "{first}, before {repair}");
         up(lab);
         return true;
     }
@@ -111,6 +115,7 @@ struct Row {
 
 const BOTH: &[bool] = &[false, true];
 const V4: &[bool] = &[false];
+const V6: &[bool] = &[true];
 
 impl Row {
     const STREET: Self = Self {
@@ -221,8 +226,23 @@ rows! {
         cause: Code::NoRoute, says: "to lo, where nobody else is", ..Row::PLAIN },
     route_forbids: Row { fault: |v6| forbid("street-laptop", ["203.0.113.0/24", "2001:db8::/48"][usize::from(v6)]),
         cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
-    rule_forbids: Row { fault: |v6| policy("street-laptop", v6, 77, None), cause: Code::RouteForbids,
+    rule_forbids: Row { fault: |v6| policy("street-laptop", v6, 77, None), cause: Code::RuleForbids,
         says: "the rule `77: from all prohibit`", ..Row::STREET },
+    rule_of_a_source_forbids: Row { to: ["203.0.113.1:80", ""], arrives: false, families: V4,
+        fault: |_| { listen("street-server", "0.0.0.0:80"); refuse_from("street-laptop", "192.168.1.20", 6); },
+        cause: Code::RuleForbids, says: "blackhole", ..Row::STREET },
+    rule_of_a_router_forbids: Row { fault: |v6| refuse_from("plain-router", ["10.1.0.2", "fd0a::2"][usize::from(v6)], 7),
+        cause: Code::RuleForbids, says: "unreachable` in plain-router", ..Row::PLAIN },
+    rule_of_the_target_forbids: Row { fault: |v6| refuse_from("plain-right", ["10.2.0.2", "fd0b::2"][usize::from(v6)], 8),
+        cause: Code::RuleForbids, answer: true, says: "prohibit` in plain-right", ..Row::PLAIN },
+    arp_off_here: Row { fault: |_| arp_off("street-laptop", "eth0"), cause: Code::ArpOff, says: "asks nobody who has",
+        ..Row::STREET },
+    arp_off_there: Row { fault: |_| arp_off("street-server", "eth0"), cause: Code::ArpOff, says: "does not answer for",
+        ..Row::STREET },
+    ipv6_off_here: Row { fault: |_| sysctl("street-laptop", "net/ipv6/conf/eth0/disable_ipv6", "1"), families: V6,
+        cause: Code::Ipv6Off, says: "for eth0 in street-laptop", ..Row::STREET },
+    ipv6_off_there: Row { fault: |_| sysctl("street-server", "net/ipv6/conf/all/disable_ipv6", "1"), families: V6,
+        cause: Code::Ipv6Off, says: "for eth0 in street-server", ..Row::STREET },
     wrong_gateway: Row { fault: |v6| default_via("street-laptop", "eth0", ["192.168.1.77", "fd01::77"][usize::from(v6)], false),
         cause: Code::WrongGateway, ..Row::STREET },
     gateway_unreachable: Row { fault: |v6| default_via("street-laptop", "eth0", ["203.0.113.1", "2001:db8::1"][usize::from(v6)], true),
@@ -239,6 +259,10 @@ rows! {
     static_neighbour: Row { fault: |v6| permanent("street-laptop", "eth0", ["192.168.1.1", "fd01::1"][usize::from(v6)]),
         cause: Code::StaticNeighbour, ..Row::STREET },
     port_down: Row { fault: |_| bridge_port(&port_of("street-router"), 1, 0), cause: Code::PortDown, says: "is disabled",
+        ..Row::STREET },
+    port_deaf: Row { fault: |_| deafen(&port_of("street-router")), cause: Code::PortDeaf, says: "learns nobody",
+        ..Row::STREET },
+    port_deaf_of_the_sender: Row { fault: |_| deafen(&port_of("street-laptop")), cause: Code::PortDeaf, says: "learns nobody",
         ..Row::STREET },
     port_isolated: Row { fault: |_| { bridge_port(&port_of("street-router"), 33, 1);
             bridge_port(&port_of("street-laptop"), 33, 1); }, cause: Code::PortIsolated, ..Row::STREET },
