@@ -18,6 +18,8 @@ pub struct SourceChange {
     pub to: Option<IpAddr>,
     /// What is said of their ports.
     pub ports: Option<&'static str>,
+    /// Only what somebody inside sends to a port that somebody inside has, and that comes back by the NAT (RFC 4787, REQ-9).
+    pub turned: bool,
 }
 
 impl Table {
@@ -30,6 +32,15 @@ impl Table {
             _ => true,
         });
         rules.filter_map(|rule| self.source(rule)).collect()
+    }
+
+    /// New sources for what turns back inside.
+    #[must_use]
+    pub fn hairpins(&self) -> Vec<SourceChange> {
+        let rules = self.chains.values().filter(|chain| chain.hook == Some(Hook::SnatPostrouting));
+        let turns = |rule: &&Rule| matches!(rule.verdict, Verdict::Jump(_)) && rule.matches.contains(&Match::Dnatted);
+        let found = rules.flat_map(|chain| &chain.rules).filter(turns).filter_map(|rule| self.source(rule));
+        found.map(|change| SourceChange { turned: true, ..change }).collect()
     }
 
     fn source(&self, rule: &Rule) -> Option<SourceChange> {
@@ -56,7 +67,7 @@ impl Table {
             Match::Oif(interfaces) => Some(interfaces.clone()),
             _ => None,
         });
-        Some(SourceChange { from, out, to, ports })
+        Some(SourceChange { from, out, to, ports, turned: false })
     }
 }
 
@@ -113,9 +124,40 @@ impl fmt::Display for SourceChange {
         let from = self.from.map_or_else(|| "everything".to_owned(), |from| from.to_string());
         let out = self.out.as_ref().map(|out| format!(" out of {}", interfaces(out))).unwrap_or_default();
         match self.to {
+            Some(to) if self.turned => write!(f, "source of what goes from inside to a port inside becomes {to}")?,
             None => write!(f, "masquerade {from}{out}")?,
             Some(to) => write!(f, "source of {from}{out} becomes {to}")?,
         }
         self.ports.map_or(Ok(()), |ports| write!(f, ", {ports}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::design::design;
+    use crate::host::Surroundings;
+    use crate::lab::parse;
+    use crate::name::LabName;
+
+    #[test]
+    fn a_hairpin_is_told_as_what_it_is() {
+        let text = "
+lab: cone
+switches: { home: { subnet: 192.168.1.0/24, gateway: router } }
+namespaces:
+  router: { on: home, forwarding: true, nat: { out: up, like: full-cone } }
+  server: { }
+links: [ { ends: [\"router:up 203.0.113.2/30\", \"server 203.0.113.1/30\"] } ]
+";
+        let lab = parse(text, &LabName::new("cone").expect("a name")).expect("a lab");
+        let state = design(&lab, &Surroundings::default()).state;
+        let table = state.namespaces.values().find_map(|ns| ns.table.as_ref()).expect("a table");
+        let said: Vec<String> = table.hairpins().iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 1);
+        assert!(
+            said[0].starts_with("source of what goes from inside to a port inside becomes 203.0.113.2, "),
+            "{said:?}"
+        );
+        assert!(!table.sources().iter().any(|source| source.turned));
     }
 }

@@ -79,6 +79,8 @@ pub struct End {
 
 /// Rules that are looked at before a ruleset is called too deep to be understood.
 const STEPS: usize = 200_000;
+/// Where connections get their old destinations back: `NF_IP_PRI_NAT_DST`.
+const NAT_DST: i32 = -100;
 /// `NFT_JUMP_STACK_SIZE`.
 const DEPTH: usize = 16;
 
@@ -96,6 +98,15 @@ impl Ruleset {
             }
             if !base.devices.is_empty() && !packet.input.as_ref().is_none_or(|(name, _)| base.devices.contains(name)) {
                 continue;
+            }
+            if base.priority >= NAT_DST
+                && let Some((ip, port, kind)) = packet.restored.take()
+            {
+                packet.set_destination(ip);
+                packet.destination_type = Some(kind);
+                if let Some(port) = port.filter(|_| packet.port(false).is_some()) {
+                    packet.set_ports(packet.port(true), Some(port));
+                }
             }
             let mut walk = Walk { table, base: chain, ends: Vec::new(), certain: true, steps: 0 };
             if walk.chain(chain, &mut packet, 0) == Flow::Through {

@@ -31,6 +31,8 @@ pub struct Packet {
     pub source_type: Option<u32>,
     /// What its destination is.
     pub destination_type: Option<u32>,
+    /// Of an answer to what was translated here: where it goes once that is undone, with the `RTN_*` of that.
+    pub restored: Option<(IpAddr, Option<u16>, u32)>,
 }
 
 /// `ct state` bits.
@@ -65,6 +67,7 @@ impl Packet {
             ct_mark: Some(0),
             source_type: None,
             destination_type: None,
+            restored: None,
         };
         let next = if v6 { 6 } else { 9 };
         packet.network[next] = proto;

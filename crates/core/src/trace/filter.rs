@@ -1,5 +1,7 @@
 //! What rules do to a packet at one hook.
 
+use std::net::IpAddr;
+
 use super::cause::{Cause, Code, nft};
 use super::{Flow, Layer, Proto, Step, has};
 use crate::beside;
@@ -17,6 +19,8 @@ pub(super) struct Passing<'a> {
     /// It is the answer: its connection is known, and NAT rules are not asked again.
     pub answer: bool,
     pub dnatted: bool,
+    /// Of an answer: where it goes once its destination is changed back, which chains before that do not see.
+    pub restored: Option<(IpAddr, Option<u16>)>,
     pub mark: u32,
     /// It is an ICMP message of this type, and not an echo.
     pub icmp: Option<u8>,
@@ -47,6 +51,7 @@ impl Passing<'_> {
         let kind = |ip| if has(self.room, ip) { LOCAL } else { UNICAST };
         packet.source_type = flow.source.map(kind);
         packet.destination_type = Some(kind(flow.destination));
+        packet.restored = self.restored.map(|(ip, port)| (ip, port, kind(ip)));
         match flow.proto {
             Proto::Icmp => packet.set_icmp(match (self.icmp, flow.v6(), self.answer) {
                 (Some(kind), ..) => kind,

@@ -84,6 +84,9 @@ fn no_route(scene: &Scene, room: &Room, to: IpAddr) -> Cause {
         let what = format!("{} in {here} is down", one.name);
         Cause::new(Code::InterfaceDown, here, what, Some(ip(room, &format!("link set dev {} up", one.name))))
     };
+    if let Some(lo) = room.interface("lo").filter(|lo| to.is_loopback() && !lo.up) {
+        return off(lo);
+    }
     let down = || outer(room).filter(|one| !one.up);
     // IPv6 loses its addresses with the interface
     let would = |one: &&Interface| one.addresses.iter().any(|own| own.contains(&to));

@@ -212,9 +212,14 @@ impl Walk<'_> {
         // of an answer the destination is changed back before it is routed, the source when it has been (`nf_nat_packet`,
         // net/netfilter/nf_nat_core.c)
         let back = self.restored(room, here.flow);
-        (here.flow.destination, here.flow.port) = (back.destination, back.port);
+        let restored = (back.destination, back.port);
+        let later = (self.answer && here.input.is_some()).then_some(restored);
+        if later.is_none() {
+            (here.flow.destination, here.flow.port) = restored;
+        }
         let output = choice.as_ref().and_then(|choice| room.interface(choice.dev.as_deref()?));
-        self.hook(room, here, first, input, output)?;
+        self.hook(room, here, first, [input, output], later)?;
+        (here.flow.destination, here.flow.port) = later.unwrap_or((here.flow.destination, here.flow.port));
         let choice = match choice {
             Some(choice) if here.flow.destination == before => choice,
             _ => self.route(room, here)?,
@@ -230,7 +235,7 @@ impl Walk<'_> {
             self.step(&room.namespace, Layer::Route, format!("local {}", here.flow.destination));
             // what is sent to oneself comes in by lo
             let input = input.or_else(|| room.interface("lo"));
-            self.hook(room, here, Hook::Input, input, None)?;
+            self.hook(room, here, Hook::Input, [input, None], None)?;
             if self.answer {
                 (here.flow.source, here.flow.source_port) = (back.source, back.source_port);
             } else {
@@ -249,11 +254,11 @@ impl Walk<'_> {
             }
             self.step(&room.namespace, Layer::Route, choice.route.clone());
             self.hairpin(room, here, &choice, input)?;
-            self.hook(room, here, Hook::Forward, Some(input), output)?;
+            self.hook(room, here, Hook::Forward, [Some(input), output], None)?;
         } else {
             self.step(&room.namespace, Layer::Route, choice.route.clone());
         }
-        self.hook(room, here, Hook::Postrouting, None, output)?;
+        self.hook(room, here, Hook::Postrouting, [None, output], None)?;
         if self.answer {
             (here.flow.source, here.flow.source_port) = (back.source, back.source_port);
         }
@@ -271,19 +276,28 @@ impl Walk<'_> {
         })
     }
 
-    /// Asks the chains of a hook, and does what they say.
+    /// Asks the chains of a hook, and does what they say. `restored`: where an answer goes from its NAT on.
     fn hook(
         &mut self,
         room: &Room,
         here: &mut Here,
         hook: Hook,
-        input: Option<&Interface>,
-        output: Option<&Interface>,
+        [input, output]: [Option<&Interface>; 2],
+        restored: Option<(IpAddr, Option<u16>)>,
     ) -> Result<(), Cause> {
         let rules = self.facts.rules(&room.namespace);
         let dnatted = self.changed.iter().any(|changed| changed.namespace == room.namespace && changed.destination);
-        let passing =
-            Passing { room, flow: here.flow, input, output, answer: self.answer, dnatted, mark: 0, icmp: None };
+        let passing = Passing {
+            room,
+            flow: here.flow,
+            input,
+            output,
+            answer: self.answer,
+            dnatted,
+            restored,
+            mark: 0,
+            icmp: None,
+        };
         let Passed { steps, cause, nat } = passing.through(hook, &rules);
         self.steps.extend(steps);
         for (nat, place, own) in nat {
@@ -435,8 +449,17 @@ impl Walk<'_> {
         let rules = self.facts.rules(&room.namespace);
         // "fragmentation needed", "packet too big"
         let icmp = Some(if v6 { 2 } else { 3 });
-        let passing =
-            Passing { room, flow, input: None, output: Some(input), answer: false, dnatted: false, mark: 0, icmp };
+        let passing = Passing {
+            room,
+            flow,
+            input: None,
+            output: Some(input),
+            answer: false,
+            dnatted: false,
+            restored: None,
+            mark: 0,
+            icmp,
+        };
         let Some(cause) = passing.through(Hook::Output, &rules).cause else { return };
         let what = format!(
             "packets of more than {} bytes vanish in {}: it may not tell the sender, for {}",
@@ -462,6 +485,7 @@ impl Walk<'_> {
                 output: Some(bridge),
                 answer: self.answer,
                 dnatted: false,
+                restored: None,
                 mark: 0,
                 icmp: None,
             };

@@ -50,6 +50,22 @@ fn delivered(asked: impl Fn() -> Report) -> Report {
 }
 
 #[test]
+fn an_answer_to_localhost_is_followed_to_its_end() {
+    sandbox::run(|| {
+        up(SHOP);
+        listen("shop-web", "0.0.0.0:80");
+        let report = ask("host", "127.0.0.1:8080", false);
+        let mend = report.trace.cause.as_ref().and_then(|cause| cause.mend.as_deref());
+        assert_eq!(mend, Some("ip link set dev lo up"), "{report:#?}");
+        sandbox::loopback_up().expect("lo");
+        let report = delivered(|| ask("host", "127.0.0.1:8080", false));
+        // rules before NAT see the answer on its way to the bridge's address, which `127.0.0.0/8 drop` is not about
+        let back = report.trace.back.last().map(|step| format!("{} {}", step.namespace, step.text));
+        assert_eq!(back.as_deref(), Some("host local 127.0.0.1"), "{report:#?}");
+    });
+}
+
+#[test]
 fn published_ports_work_from_everywhere() {
     sandbox::run(|| {
         for bridged in ["0", "1"] {

@@ -54,7 +54,7 @@ fn in_words(table: &Table) -> Vec<String> {
         Verdict::Unknown(text) => vec![format!("{} {text}", paint(BAD, "foreign rule"))],
         _ => door(rule).into_iter().collect::<Vec<_>>(),
     });
-    let sources = table.sources().into_iter().map(|source| source.to_string());
+    let sources = table.sources().into_iter().chain(table.hairpins()).map(|source| source.to_string());
     sources.chain(forwards).filter(|line| told.insert(line.clone())).collect()
 }
 
