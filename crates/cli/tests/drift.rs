@@ -3,11 +3,16 @@
 
 mod common;
 
-use common::traffic::{is_closed, listen, raum, tcp, up};
-use common::world::done;
+use std::net::Ipv6Addr;
+use std::process::Command;
+
+use common::traffic::{is_closed, listen, raum, tcp, up, within};
+use common::world::{done, route, world};
 use raum_core::name::{IfName, NsId};
 use raum_core::plan::{LinkChange, Op};
 use raum_core::state::{PortFlag, Route};
+use raum_kernel::message::Requests;
+use raum_kernel::socket::{Protocol, Socket};
 use raum_kernel::{Linux, sandbox};
 
 const LAB: &str = "
@@ -180,5 +185,99 @@ fn a_second_address_of_a_subnet_is_one_step() {
             [true; 2],
             &["- shop-web: 10.10.0.99/24 on eth0", "- shop-web: fd10:10::99/64 on eth0"],
         );
+    });
+}
+
+/// One message of rtnetlink inside a namespace.
+fn tell(place: &str, fill: impl FnOnce(&mut Requests) + Send) {
+    within(place, || {
+        let mut requests = Requests::new();
+        fill(&mut requests);
+        Socket::open(Protocol::Route).expect("a socket").run_one(&mut requests).expect("done");
+    });
+}
+
+#[test]
+fn what_others_put_beside_a_lab_is_told_and_left_alone() {
+    sandbox::run(|| {
+        up(LAB);
+        assert!(!raum(&["status", "shop"]).1.contains("note"));
+        let eth0 = within("shop-web", || {
+            let path = "/proc/thread-self/net/dev_mcast";
+            let text = std::fs::read_to_string(path).expect("interfaces");
+            let line = text.lines().find(|line| line.contains("eth0")).expect("eth0").to_owned();
+            line.split_whitespace().next().and_then(|index| index.parse::<u32>().ok()).expect("a number")
+        });
+        let [a, b, c, d] = eth0.to_ne_bytes();
+        for (family, bits, octets) in [
+            (2, 32, vec![10, 10, 0, 20]),
+            (10, 128, "fd10:10::20".parse::<Ipv6Addr>().expect("an address").octets().to_vec()),
+        ] {
+            tell("shop-web", |requests| {
+                // a rule that prohibits: FRA_PRIORITY
+                requests.request(32, 0x400, &[family, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0]).u32(6, 40_000);
+            });
+            tell("shop-web", |requests| {
+                // a permanent neighbour with nobody's hardware address
+                let header = [family, 0, 0, 0, a, b, c, d, 0x80, 0, 0, 0];
+                requests.request(28, 0x500, &header).attribute(1, &octets).attribute(2, &[2, 0, 0, 0, 0xde, 0xad]);
+            });
+            tell("shop-web", |requests| {
+                // a blackhole in a table of its own
+                requests.request(24, 0x400, &[family, bits, 0, 0, 100, 4, 0, 6, 0, 0, 0, 0]).attribute(1, &octets);
+            });
+        }
+        let mut expected = vec![
+            "shop-web: ip rule 40000: from all prohibit\n      remove it with  ip -n shop-web rule del priority 40000",
+            "ip -n shop-web -6 rule del priority 40000",
+            "shop-web: neighbour 10.10.0.20 dev eth0 lladdr 02:00:00:00:de:ad permanent, but in the lab 02:",
+            "shop-web: neighbour fd10:10::20 dev eth0 lladdr 02:00:00:00:de:ad permanent, but in the lab 02:",
+            "remove it with  ip -n shop-web neigh del fd10:10::20 dev eth0",
+            "shop-web: route blackhole 10.10.0.20/32 proto static table 100",
+            "ip -n shop-web -6 route del blackhole fd10:10::20/128",
+        ];
+        if within("shop-web", || Command::new("nft").args(["add", "table", "inet", "fw"]).status().is_ok()) {
+            expected
+                .push("shop-web: table inet fw\n      remove it with  ip netns exec shop-web nft delete table inet fw");
+        }
+        let (fine, said) = raum(&["status", "shop"]);
+        assert!(fine && said.contains("shop is as it should be"), "{said}");
+        for words in &expected {
+            assert!(said.contains(words), "`{words}` is not in\n{said}");
+        }
+        // it stays what raum says of it, and its own commands take it away
+        up(LAB);
+        assert_eq!(raum(&["status", "shop"]).1, said);
+        let json: serde_json::Value = serde_json::from_str(&raum(&["status", "shop", "--json"]).1).expect("JSON");
+        let guests = json[0]["beside"].as_array().expect("guests");
+        assert!(guests.len() >= 6, "{json}");
+        if Command::new("ip").arg("-V").output().is_ok() {
+            for guest in guests {
+                let remove = guest["remove"].as_str().expect("a command");
+                assert!(Command::new("sh").args(["-c", remove]).status().expect("a shell").success(), "{remove}");
+            }
+            assert!(!raum(&["status", "shop"]).1.contains("note"), "{}", raum(&["status", "shop"]).1);
+        }
+    });
+}
+
+#[test]
+fn a_route_of_the_host_into_a_labs_subnet_is_told() {
+    sandbox::run(|| {
+        world();
+        up(&LAB.replace("] }\nname", "], gateway: host }\nname"));
+        let mut host = Linux::new().expect("the kernel");
+        for (to, via) in [("10.10.0.20/32", "198.51.100.1"), ("fd10:10::/80", "fd51::1")] {
+            done(&mut host, &[route("host", "up0", to, via)]);
+        }
+        let (fine, said) = raum(&["status", "shop"]);
+        assert!(fine, "{said}");
+        for words in [
+            "host: route 10.10.0.20/32 via 198.51.100.1 dev up0 proto static",
+            "ip route del 10.10.0.20/32 dev up0",
+            "ip -6 route del fd10:10::/80 dev up0",
+        ] {
+            assert!(said.contains(words), "`{words}` is not in\n{said}");
+        }
     });
 }

@@ -13,6 +13,7 @@ pub mod fault;
 pub mod firewalld;
 #[doc(hidden)]
 pub mod garbage;
+pub mod guests;
 pub mod link;
 mod linux;
 pub mod message;

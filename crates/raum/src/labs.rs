@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use raum_core::beside::{Obstacle, ZONE_SET, openings, zones};
+use raum_core::beside::{Guest, Obstacle, ZONE_SET, guests, openings, zones};
 use raum_core::design::{Design, absent, design};
 use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
@@ -390,6 +390,17 @@ impl Labs {
         }
         let plan = diff(lab, &now, &target).map_err(Error::Conflicts)?;
         Ok((record, plan))
+    }
+
+    /// What others have put beside a lab: into its namespaces, and on the host into its subnets. It is not raum's, and is told
+    /// only.
+    ///
+    /// # Errors
+    /// [`Error::Observe`]
+    pub fn guests(&self, record: &Record) -> Result<Vec<Guest>, Error> {
+        let places: Vec<NsId> = record.state.namespaces.keys().cloned().collect();
+        let seen = raum_kernel::guests::look(&places)?;
+        Ok(seen.iter().flat_map(|(id, inside)| guests(id, inside, &record.state)).collect())
     }
 
     /// What of a lab is there, with everything that carries its mark.

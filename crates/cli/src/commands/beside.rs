@@ -2,13 +2,26 @@
 
 use std::path::Path;
 
-use raum_core::beside::Obstacle;
+use raum_core::beside::{Guest, Obstacle};
 use raum_core::name::LabName;
 
 use crate::output::{CHANGED, STRONG, paint};
 
 /// Flows that are named, of each chain.
 const SHOWN: usize = 4;
+
+/// A note of what others have put beside the lab.
+pub fn guests(guests: &[Guest]) -> String {
+    if guests.is_empty() {
+        return String::new();
+    }
+    let note = paint(CHANGED.bold(), "note");
+    let mut text = format!("{note}: not of the lab, and left alone by raum:\n");
+    for guest in guests {
+        text += &format!("    {guest}\n      remove it with  {}\n", guest.remove);
+    }
+    text
+}
 
 /// A note for each chain that drops the lab's packets, with the commands that open it.
 /// `edited`: the lab is no longer what its file says, or has none.

@@ -1,7 +1,7 @@
 //! `raum status`: does the host still have what the last `up` made? Exit status 1 if not.
 
 use raum::Labs;
-use raum_core::beside::Obstacle;
+use raum_core::beside::{Guest, Obstacle};
 use raum_core::name::LabName;
 use raum_core::plan::Plan;
 use serde::Serialize;
@@ -23,6 +23,9 @@ struct Report {
     /// Whose rules drop packets of the lab.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     in_the_way: Vec<Obstacle>,
+    /// What others have put beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    beside: Vec<Guest>,
 }
 
 pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
@@ -46,7 +49,14 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             Err(error) if lab.is_none() => {
                 exit = Exit::Refused;
                 let why = Some(error.to_string());
-                reports.push(Report { lab: name, as_wanted: false, why, repair: None, in_the_way: Vec::new() });
+                reports.push(Report {
+                    lab: name,
+                    as_wanted: false,
+                    why,
+                    repair: None,
+                    in_the_way: Vec::new(),
+                    beside: Vec::new(),
+                });
                 if !look.json {
                     Failure::from(error).report(look);
                 }
@@ -55,6 +65,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             drift => drift?,
         };
         let in_the_way = labs.still_in_the_way(&record)?;
+        let guests = labs.guests(&record)?;
         if !plan.is_empty() {
             exit = Exit::Refused;
         }
@@ -66,9 +77,17 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
                 answer(&describe::plan(&plan, 40));
                 answer(&format!("  {}\n", record.repair()));
             }
+            answer(&beside::guests(&guests));
             answer(&beside::notes(&in_the_way, &name, record.file.as_deref(), record.edited));
         }
-        reports.push(Report { lab: name, as_wanted: plan.is_empty(), why: None, repair: Some(plan), in_the_way });
+        reports.push(Report {
+            lab: name,
+            as_wanted: plan.is_empty(),
+            why: None,
+            repair: Some(plan),
+            in_the_way,
+            beside: guests,
+        });
     }
     if look.json {
         answer_json(&reports);

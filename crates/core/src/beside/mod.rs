@@ -5,10 +5,12 @@
 //! of the host (`design` knows them), [`obstacles`] finds who drops them, and an [`Opening`] is the rule that lets them
 //! through, in the place that the foreign firewall has for rules of others.
 
+mod guest;
 mod judge;
 mod opening;
 mod remedy;
 
+pub use guest::{Guest, Inside, Kind, guests};
 pub use judge::{Obstacle, obstacles};
 pub use opening::{Opening, ZONE, ZONE_SET};
 pub(crate) use remedy::in_its_place;

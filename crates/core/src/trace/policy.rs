@@ -8,14 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Flow, Question};
 use crate::view::{PolicyRule, Room};
 
-/// The rules that every namespace has: of the tables local, main and default.
-const USUAL: [u32; 3] = [0, 32_766, 32_767];
-
 /// The rule by which a table was asked; None for one of the usual ones.
 pub(super) fn chosen<'r>(room: &'r Room, question: &Question, table: &str) -> Option<&'r PolicyRule> {
     let mut asked = room.rules.iter().filter(|rule| matches(rule, question));
     let rule = asked.find(|rule| rule.action == "lookup" && rule.table.as_deref() == Some(table))?;
-    (!is_usual(rule)).then_some(rule)
+    (!rule.is_usual()).then_some(rule)
 }
 
 /// May another way be chosen once the packet has a source? IPv6 asks but once (`ip6_dst_lookup_tail`, net/ipv6/ip6_output.c).
@@ -37,11 +34,6 @@ pub(super) fn forbidding<'r>(room: &'r Room, question: &Question) -> Option<&'r 
 
 fn leads(room: &Room, rule: &PolicyRule, to: IpAddr) -> bool {
     room.routes.iter().any(|route| rule.table.as_ref() == Some(&route.table) && route.to.contains(&to))
-}
-
-fn is_usual(rule: &PolicyRule) -> bool {
-    let plain = rule.from.is_none() && rule.to.is_none() && rule.iif.is_none() && rule.oif.is_none();
-    USUAL.contains(&rule.priority) && plain && rule.mark.is_none() && rule.others.is_empty() && !rule.not
 }
 
 /// Is the packet one of the rule's? What raum cannot read is taken to match.

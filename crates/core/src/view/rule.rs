@@ -33,6 +33,18 @@ pub struct PolicyRule {
     pub table: Option<String>,
 }
 
+/// The rules that every namespace has: of the tables local, main and default.
+const USUAL: [u32; 3] = [0, 32_766, 32_767];
+
+impl PolicyRule {
+    /// Is it one that the kernel made with the namespace?
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        let plain = self.from.is_none() && self.to.is_none() && self.iif.is_none() && self.oif.is_none();
+        USUAL.contains(&self.priority) && plain && self.mark.is_none() && self.others.is_empty() && !self.not
+    }
+}
+
 impl fmt::Display for PolicyRule {
     /// As `ip rule` prints it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -77,7 +77,7 @@ pub(super) fn forwards(socket: &mut Socket) -> Result<Forwards, OpError> {
 ///
 /// # Errors
 /// The kernel's refusal. One that is built without rules has none.
-pub(super) fn rules(socket: &mut Socket) -> Result<Vec<PolicyRule>, OpError> {
+pub(crate) fn rules(socket: &mut Socket) -> Result<Vec<PolicyRule>, OpError> {
     let mut rules = Vec::new();
     for family in [AF_INET, AF_INET6] {
         match dump(socket, RTM_GETRULE, &[family, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]) {
