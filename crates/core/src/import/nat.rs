@@ -137,8 +137,36 @@ fn foreign() -> Why {
     Why { text: "it is of other networks".to_owned(), concerns: false }
 }
 
+/// Why a rule of the host for a wire is not said.
+const BARE: &str = "at the end of a wire that is on no switch: a lab translates for switches with `gateway: host`";
+
+/// The namespaces at the end of a wire between them and the host, that is on no switch, whose packets a rule of the host
+/// translates when they leave. Docker's rules for who calls himself by a published port are no way out.
+fn at_bare_wires(maker: &Maker<'_>, net: &Net, when: &When) -> Vec<String> {
+    let mut found = Vec::new();
+    for [a, b] in &net.pairs {
+        for (near, far) in [(a, b), (b, a)] {
+            let (Some(here), Some(there)) = (maker.interface(*near), maker.interface(*far)) else { continue };
+            let is_bare = maker.is_host(near.0) && !maker.is_host(far.0) && !net.ports.contains_key(near);
+            let is_meant = match when.from {
+                Some(from) => wished(there).any(|own| from.contains(&own.addr())),
+                None => when.out_by.is_some() || when.not_out_by.is_some(),
+            };
+            // what goes to the namespace itself does not go out
+            let goes_out = when.to.is_none() && when.out_by.as_ref().is_none_or(|name| *name != here.name);
+            if is_bare && is_meant && goes_out {
+                found.extend(maker.names.get(&far.0).map(|name| format!("`{name}`")));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
 fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), Why> {
     let when = When::of(rule);
+    let bare = at_bare_wires(maker, net, &when);
     match &rule.action {
         Action::Masquerade(ports) => {
             let ours: Vec<usize> = maker
@@ -163,16 +191,12 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
                             .is_some_and(|bridge| wished(bridge).any(|own| from.contains(&own.addr())))
                     })
                 };
-                // at the end of a bare wire as well
-                let of_node = |from: IpNet| {
-                    let rooms = maker.names.keys().filter(|room| !maker.is_host(**room));
-                    let own = rooms.flat_map(|room| &maker.rooms[*room].interfaces).flat_map(|link| &link.addresses);
-                    own.into_iter().any(|own| from.contains(&own.addr()))
+                let concerns = when.from.is_some_and(inside) || !bare.is_empty();
+                let text = match bare.as_slice() {
+                    [] => "no switch here has the host as its gateway for these".to_owned(),
+                    bare => format!("{}, {BARE}", bare.join(", ")),
                 };
-                // Docker's rules for who calls himself by a published port are no way out
-                let out = when.to.is_none();
-                let concerns = when.from.is_some_and(|from| inside(from) || (out && of_node(from)));
-                return Err(Why { text: "no switch here has the host as its gateway for these".to_owned(), concerns });
+                return Err(Why { text, concerns });
             }
             if when.other.is_some() || when.to.is_some() || when.ports.is_some() || ports.is_some() {
                 return Err(why("a lab translates all that leaves a switch's subnet"));
@@ -181,6 +205,10 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
                 Some(name) => Some(At::nowhere(IfName::new(name).map_err(|_| why("that is no interface's name"))?)),
                 None => None,
             };
+            if !bare.is_empty() {
+                let text = format!("{rule} ({}): left out for {}, {BARE}", rule.place(), bare.join(", "));
+                maker.note("host", text);
+            }
             for number in ours {
                 let nat = &mut maker.lab.switches[number].nat;
                 if nat.is_none() || out.is_none() {
@@ -221,7 +249,7 @@ fn on_host(maker: &mut Maker<'_>, net: &Net, rule: &Translation) -> Result<(), W
                 let by_host = switch.gateway.as_ref().is_some_and(|gateway| gateway.is_host());
                 by_host && when.from.is_some_and(|from| switch.subnets.iter().any(|subnet| subnet.value == from))
             }) else {
-                return Err(foreign());
+                return Err(if bare.is_empty() { foreign() } else { why(&format!("{}, {BARE}", bare.join(", "))) });
             };
             let out = leaves_by(&when)?;
             if when.other.is_some() || when.to.is_some() || when.ports.is_some() || when.proto.is_some() {
