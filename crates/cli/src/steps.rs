@@ -105,7 +105,7 @@ pub enum Step {
         #[command(flatten)]
         how: How,
     },
-    /// Translate the addresses of what leaves (masquerade): add, delete.
+    /// Translate the addresses of what leaves (masquerade): add, set, delete.
     #[command(subcommand)]
     Nat(Nat),
     /// Ports of the host that lead to a namespace: add, delete.
@@ -242,25 +242,31 @@ pub enum Route {
     },
 }
 
+/// How to translate.
+#[derive(Debug, Args)]
+pub struct Translated {
+    /// A switch whose gateway is the host, or a namespace.
+    pub what: String,
+    /// The interface that packets leave by; of a switch, any without it.
+    #[arg(short, long, value_name = "INTERFACE")]
+    pub out: Option<String>,
+    /// The address that packets leave with, at most one of each family; without it that of the interface.
+    #[arg(short, long, value_name = "ADDRESS")]
+    pub source: Vec<String>,
+    /// Behave like a NAT found in the field: home, corporate, full-cone, carrier-grade, cloud; of a namespace.
+    #[arg(long, value_name = "KIND")]
+    pub like: Option<String>,
+    #[command(flatten)]
+    pub how: How,
+}
+
 /// `raum nat`
 #[derive(Debug, Subcommand)]
 pub enum Nat {
     /// Translate: `raum nat add lan` on the host, `raum nat add router --out wan` in a namespace.
-    Add {
-        /// A switch whose gateway is the host, or a namespace.
-        what: String,
-        /// The interface that packets leave by; of a switch, any without it.
-        #[arg(short, long, value_name = "INTERFACE")]
-        out: Option<String>,
-        /// The address that packets leave with, at most one of each family; without it that of the interface.
-        #[arg(short, long, value_name = "ADDRESS")]
-        source: Vec<String>,
-        /// Behave like a NAT found in the field: home, corporate, full-cone, carrier-grade, cloud; of a namespace.
-        #[arg(long, value_name = "KIND")]
-        like: Option<String>,
-        #[command(flatten)]
-        how: How,
-    },
+    Add(Translated),
+    /// Translate in another way than until now: `raum nat set router --out wan --like home`. What is not typed is not kept.
+    Set(Translated),
     /// Translate no longer.
     Del {
         /// A switch or a namespace.

@@ -15,7 +15,9 @@ use super::up::{progress, wipe};
 use super::{beside, describe, namespaces};
 use crate::failure::Failure;
 use crate::output::{DIM, Exit, GOOD, Look, STRONG, answer, answer_json, complain, paint};
-use crate::steps::{Addr, Filter, Forced, Forward, Group, How, Link, Nat, Ns, Of, Publish, Route, Step, Switch};
+use crate::steps::{
+    Addr, Filter, Forced, Forward, Group, How, Link, Nat, Ns, Of, Publish, Route, Step, Switch, Translated,
+};
 use crate::stop;
 
 /// `--json`: what a step did, or would do.
@@ -114,15 +116,8 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
         Step::Forwarding { namespace, value, how } => {
             (plain("forwarding", &[namespace.clone(), value.clone()], Edit::Forwarding), how)
         }
-        Step::Nat(Nat::Add { what, out, source, like, how }) => {
-            let (mut line, words) = typed("nat add", std::slice::from_ref(what));
-            let options = NatOptions {
-                out: line.option("--out", out.as_ref()),
-                source: source.iter().map(|source| line.0.option("--source", source)).collect(),
-                like: line.option("--like", like.as_ref()),
-            };
-            ((line, Edit::AddNat(words, options)), how)
-        }
+        Step::Nat(Nat::Add(translated)) => (nat("nat add", translated, Edit::AddNat), &translated.how),
+        Step::Nat(Nat::Set(translated)) => (nat("nat set", translated, Edit::SetNat), &translated.how),
         Step::Nat(Nat::Del { what, how }) => (plain("nat del", std::slice::from_ref(what), Edit::DelNat), how),
         Step::Publish(Publish::Add { namespace, port, how }) => {
             (plain("publish add", &all(namespace, port), Edit::AddPublish), how)
@@ -156,6 +151,16 @@ pub fn run(step: &Step, look: Look) -> Result<Exit, Failure> {
         }
     };
     take(line, &edit, how, look)
+}
+
+fn nat(command: &str, translated: &Translated, edit: fn(Words, NatOptions) -> Edit) -> (Typed, Edit) {
+    let (mut line, words) = typed(command, std::slice::from_ref(&translated.what));
+    let options = NatOptions {
+        out: line.option("--out", translated.out.as_ref()),
+        source: translated.source.iter().map(|source| line.0.option("--source", source)).collect(),
+        like: line.option("--like", translated.like.as_ref()),
+    };
+    (line, edit(words, options))
 }
 
 fn of_switch(switch: &Switch) -> ((Typed, Edit), &How) {

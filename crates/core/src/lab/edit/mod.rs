@@ -70,6 +70,8 @@ pub enum Edit {
     Forwarding(Words),
     /// `SWITCH` or `NODE`
     AddNat(Words, NatOptions),
+    /// As for [`Edit::AddNat`], in place of what there is.
+    SetNat(Words, NatOptions),
     /// `SWITCH` or `NODE`
     DelNat(Words),
     /// `NODE PORT…`
@@ -203,7 +205,8 @@ impl Edit {
             Edit::SetGateway(words) => route::set_gateway(lab, words),
             Edit::DelGateway(words) => route::del_gateway(lab, words),
             Edit::Forwarding(words) => route::forwarding(lab, words),
-            Edit::AddNat(words, options) => port::add_nat(lab, words, options),
+            Edit::AddNat(words, options) => port::add_nat(lab, words, options, port::There::Stays),
+            Edit::SetNat(words, options) => port::add_nat(lab, words, options, port::There::Goes),
             Edit::DelNat(words) => port::del_nat(lab, words),
             Edit::AddPublish(words) => port::add_publish(lab, words),
             Edit::DelPublish(words) => port::del_publish(lab, words),

@@ -7,7 +7,16 @@ use crate::lab::{At, Forward, Lab, Nat, NatLike, Publish};
 use crate::name::IfName;
 use crate::problem::Problem;
 
-pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Refused<()> {
+/// What becomes of another way of translation that is there already?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    /// It stays, and that is told.
+    Stays,
+    /// It goes.
+    Goes,
+}
+
+pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions, other: There) -> Refused<()> {
     let (first, rest) = words.split_first();
     let of = name(&first, "a switch or a namespace")?;
     end_of_line(&rest)?;
@@ -15,6 +24,8 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Ref
     let source = typed::sources(options.source.iter().map(|word| (word.text.as_str(), word.at)))?;
     let like: Option<At<NatLike>> = options.like.as_ref().map(|word| typed::form(&word.text, word.at)).transpose()?;
     let switch = lab.switches.iter().position(|switch| switch.name == of);
+    let sources = &options.source;
+    let verb = if other == There::Goes { "set" } else { "add" };
     let there = if let Some(switch) = switch {
         if lab.switches[switch].gateway.is_none() {
             let gateway = command(lab, &format!("gateway {} host", of.value));
@@ -28,7 +39,7 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Ref
                 .help("make a namespace the gateway of the switch, and let that one translate"));
         }
         if let Some(source) = source.first().filter(|_| out.is_none()) {
-            let with = command(lab, &format!("nat add {} --out INTERFACE --source {}", of.value, source.value));
+            let with = command(lab, &format!("nat {verb} {} --out INTERFACE --source {}", of.value, source.value));
             return one(Problem::new("by which interface of the host does it leave?", source.span.clone())
                 .label("this address must be there")
                 .help(format!("write {with}")));
@@ -39,7 +50,7 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Ref
         if out.is_none() {
             let all: Vec<String> = interfaces(lab, of.as_str())
                 .iter()
-                .map(|own| command(lab, &format!("nat add {} --out {}", of.value, own.name)))
+                .map(|own| command(lab, &format!("nat {verb} {} --out {}", of.value, own.name)))
                 .collect();
             return one(Problem::new("which interface do packets leave by?", of.span.clone())
                 .label("they get the address of that one")
@@ -54,12 +65,22 @@ pub(super) fn add_nat(lab: &mut Lab, words: &Words, options: &NatOptions) -> Ref
     let span = out.as_ref().map_or_else(|| of.span.clone(), |out| out.span.clone());
     let nat = At::new(Nat { out, source, like, ..Nat::default() }, span);
     match there {
+        Some(there) if *there != nat && other == There::Goes => {
+            *there = nat;
+            Ok(())
+        }
         Some(other) if *other != nat => {
             let problem = Problem::new(format!("`{}` translates addresses already", of.value), nat.span.clone())
                 .label("in another way");
             let span = other.span.clone();
             let problem = if span.is_empty() { problem } else { problem.related(span, "so") };
-            one(problem.help(command(lab, &format!("nat del {}", of.value)) + " first"))
+            let mut set = format!("nat set {}", of.value);
+            let options = [("--out", &options.out), ("--like", &options.like)];
+            let options = options.into_iter().filter_map(|(name, word)| Some((name, word.as_ref()?)));
+            for (option, word) in options.chain(sources.iter().map(|word| ("--source", word))) {
+                set += &format!(" {option} {}", word.text);
+            }
+            one(problem.help(format!("{} changes it", command(lab, &set))))
         }
         Some(_) => Ok(()),
         None => {

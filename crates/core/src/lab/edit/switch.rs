@@ -53,13 +53,22 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
         // what is not typed need not be the same
         Some(there) if is_covered(&switch, there) => {}
         Some(there) => {
+            let changes = changes(&switch, there, options);
+            let help = match changes.as_slice() {
+                // its subnets, or where it is
+                [] => format!(
+                    "{} removes it with what is on it",
+                    find::command(lab, &format!("switch del {} --force", switch.name.value))
+                ),
+                [one] => format!("{} changes it", find::command(lab, one)),
+                some => {
+                    let some: Vec<String> = some.iter().map(|one| find::command(lab, one)).collect();
+                    format!("{} change it", some.join(" and "))
+                }
+            };
             let problem =
-                Problem::new(format!("switch `{}` is there, but not like this", switch.name.value), words.span()).help(
-                    format!(
-                        "{} removes it with what is on it",
-                        find::command(lab, &format!("switch del {} --force", switch.name.value))
-                    ),
-                );
+                Problem::new(format!("switch `{}` is there, but not like this", switch.name.value), words.span())
+                    .help(help);
             return one(match there.name.span.is_empty() {
                 true => problem,
                 false => problem.related(there.name.span.clone(), "what is there"),
@@ -67,6 +76,37 @@ pub(super) fn add(lab: &mut Lab, words: &Words, options: &SwitchOptions) -> Refu
         }
     }
     Ok(())
+}
+
+/// The commands that make what is there like what is typed; none if there are none.
+fn changes(typed: &Switch, there: &Switch, options: &SwitchOptions) -> Vec<String> {
+    let name = &typed.name.value;
+    let mut rest = Switch { gateway: None, nat: None, mtu: None, mac: None, isolated: None, ..typed.clone() };
+    rest.name.clone_from(&there.name);
+    let mut commands = Vec::new();
+    if !is_covered(&rest, there) {
+        return commands;
+    }
+    if let Some(gateway) = options.gateway.as_ref().filter(|_| typed.gateway != there.gateway) {
+        commands.push(format!("gateway {name} {}", gateway.text));
+    }
+    if typed.nat.is_some() && typed.nat != there.nat {
+        commands.push(format!("nat {} {name}", if there.nat.is_some() { "set" } else { "add" }));
+    }
+    let mut set = String::new();
+    if let Some(mtu) = options.mtu.as_ref().filter(|_| typed.mtu != there.mtu) {
+        set += &format!(" --mtu {}", mtu.text);
+    }
+    if let Some(mac) = options.mac.as_ref().filter(|_| typed.mac != there.mac) {
+        set += &format!(" --mac {}", mac.text);
+    }
+    if typed.isolated.is_some() && typed.isolated != there.isolated {
+        set += " --isolated on";
+    }
+    if !set.is_empty() {
+        commands.push(format!("link set {name}{set}"));
+    }
+    commands
 }
 
 /// Is everything that is typed so already?

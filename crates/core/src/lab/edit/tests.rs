@@ -70,7 +70,10 @@ fn read(typed: &str) -> (Line, Edit) {
         "gateway" if none => Edit::DelGateway(rest),
         "gateway" => Edit::SetGateway(rest),
         "forwarding" => Edit::Forwarding(rest),
-        "nat add" => Edit::AddNat(rest, NatOptions { out: value("--out"), source, like: value("--like") }),
+        "nat add" | "nat set" => {
+            let edit = if verb == "nat set" { Edit::SetNat } else { Edit::AddNat };
+            edit(rest, NatOptions { out: value("--out"), source, like: value("--like") })
+        }
         "nat del" => Edit::DelNat(rest),
         "publish add" => Edit::AddPublish(rest),
         "publish del" => Edit::DelPublish(rest),
