@@ -20,16 +20,7 @@ fn lab() -> LabName {
 }
 
 fn empty() -> Table {
-    Table {
-        name: "raum-t".to_owned(),
-        lab: lab(),
-        was: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        addresses: BTreeMap::new(),
-        learned: BTreeMap::new(),
-        maps: BTreeMap::new(),
-        chains: BTreeMap::new(),
-    }
+    Table::empty(&lab())
 }
 
 fn socket() -> Socket {

@@ -72,14 +72,8 @@ fn labs_are_found_by_each_kind_of_mark() {
         done(&mut linux, &[add_ns("shop-a"), add_ns("shop-b"), bridge("host", "br0")]);
         let alias = raum_core::plan::LinkChange { alias: Some("raum:bridged".to_owned()), ..Default::default() };
         let table = Table {
-            name: "raum-ruled".to_owned(),
-            lab: LabName::new("ruled").unwrap(),
             was: BTreeMap::from([(Sysctl::new("net/ipv4/ip_forward").unwrap(), "0".to_owned())]),
-            sets: BTreeMap::new(),
-            addresses: std::collections::BTreeMap::new(),
-            learned: std::collections::BTreeMap::new(),
-            maps: BTreeMap::new(),
-            chains: BTreeMap::new(),
+            ..Table::empty(&LabName::new("ruled").unwrap())
         };
         let was = BTreeMap::from([(table.lab.clone(), table.was.clone())]);
         done(&mut linux, &[set("host", "br0", alias), Op::ReplaceTable { ns: ns("host"), table }]);

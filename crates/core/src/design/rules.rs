@@ -288,16 +288,7 @@ struct Builder(Table, BTreeMap<(Option<IfName>, bool, bool), String>);
 
 impl Builder {
     fn new(lab: &LabName) -> Self {
-        let table = Table {
-            name: format!("raum-{lab}"),
-            lab: lab.clone(),
-            was: BTreeMap::new(),
-            sets: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            learned: BTreeMap::new(),
-            maps: BTreeMap::new(),
-            chains: BTreeMap::new(),
-        };
+        let table = Table::empty(lab);
         Self(table, BTreeMap::new())
     }
 

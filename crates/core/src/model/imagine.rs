@@ -273,16 +273,7 @@ fn sysctls(id: &NsId, ns: &mut Namespace, die: &mut Die<'_>) {
 }
 
 fn table(lab: &LabName, id: &NsId, ns: &Namespace, die: &mut Die<'_>) -> Table {
-    let mut table = Table {
-        name: format!("raum-{lab}"),
-        lab: lab.clone(),
-        was: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        addresses: BTreeMap::new(),
-        learned: BTreeMap::new(),
-        maps: BTreeMap::new(),
-        chains: BTreeMap::new(),
-    };
+    let mut table = Table::empty(lab);
     if *id == NsId::Host {
         let noted = ns.sysctls.keys().filter(|key| key.interface() == Some(UPLINK));
         table.was = noted.map(|key| (key.clone(), die(2).to_string())).collect();

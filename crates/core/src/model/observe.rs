@@ -40,7 +40,7 @@ impl Kernel {
             ns.sysctls.insert(key.clone(), room.sysctl(key));
         }
         ns.openings = room.openings.get(&scope.lab).cloned().unwrap_or_default();
-        if let Some(table) = room.tables.get(&format!("raum-{}", scope.lab)) {
+        if let Some(table) = room.tables.get(&crate::nft::Table::name_of(&scope.lab)) {
             if table.lab == scope.lab {
                 let marked = table.sets.get(ZONE_SET).into_iter().flatten();
                 ns.zones = marked.filter(|name| room.zones.contains(*name)).cloned().collect();

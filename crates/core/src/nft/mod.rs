@@ -49,6 +49,29 @@ pub struct Table {
     pub chains: BTreeMap<String, Chain>,
 }
 
+impl Table {
+    /// What the table of a lab is called, in each namespace.
+    #[must_use]
+    pub fn name_of(lab: &LabName) -> String {
+        format!("raum-{lab}")
+    }
+
+    /// A lab's table with nothing in it.
+    #[must_use]
+    pub fn empty(lab: &LabName) -> Self {
+        Self {
+            name: Self::name_of(lab),
+            lab: lab.clone(),
+            was: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            learned: BTreeMap::new(),
+            maps: BTreeMap::new(),
+            chains: BTreeMap::new(),
+        }
+    }
+}
+
 /// What a map or a set learns of flows that leave. "Outer" is what they leave with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -22,7 +22,7 @@ use crate::socket::{Reply, Socket};
 /// # Errors
 /// The kernel's refusal. No table is no error, nor is a kernel without nf_tables.
 pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owner)>, OpError> {
-    let name = format!("raum-{lab}");
+    let name = Table::name_of(lab);
     // most namespaces have none, and are asked once
     if owner(socket, &name)?.is_none() {
         return Ok(None);
@@ -30,7 +30,7 @@ pub fn observe(socket: &mut Socket, lab: &LabName) -> Result<Option<(Table, Owne
     of_one_generation(socket, |socket| {
         let Some(owner) = owner(socket, &name)? else { return Ok(None) };
         let owner = if owner == mark(lab) { Owner::Lab } else { Owner::Foreign };
-        Ok(Some((read(socket, &name, lab)?, owner)))
+        Ok(Some((read(socket, lab)?, owner)))
     })
 }
 
@@ -48,7 +48,7 @@ pub fn labs(socket: &mut Socket) -> Result<BTreeSet<LabName>, OpError> {
         let lab = userdata(attributes, 6).and_then(|comment| comment.strip_prefix("raum:"));
         let lab = lab.and_then(|lab| LabName::new(lab).ok());
         let name = attributes.find(1).and_then(Attribute::text);
-        labs.extend(lab.filter(|lab| name == Some(&format!("raum-{lab}"))));
+        labs.extend(lab.filter(|lab| name == Some(&Table::name_of(lab))));
     }
     Ok(labs)
 }
@@ -58,8 +58,7 @@ pub fn labs(socket: &mut Socket) -> Result<BTreeSet<LabName>, OpError> {
 /// # Errors
 /// As [`labs`].
 pub fn observe_all(socket: &mut Socket) -> Result<Vec<Table>, OpError> {
-    let table = |socket: &mut Socket, lab: &LabName| read(socket, &format!("raum-{lab}"), lab);
-    of_one_generation(socket, |socket| labs(socket)?.iter().map(|lab| table(socket, lab)).collect())
+    of_one_generation(socket, |socket| labs(socket)?.iter().map(|lab| read(socket, lab)).collect())
 }
 
 /// What one lab must know of a lab's table.
@@ -83,7 +82,7 @@ pub fn noted(socket: &mut Socket, own: &LabName) -> Result<Vec<Noted>, OpError> 
 }
 
 fn note_of(socket: &mut Socket, lab: LabName, own: &LabName) -> Result<Noted, OpError> {
-    let mut table = blank(format!("raum-{lab}"), &lab);
+    let mut table = Table::empty(&lab);
     if lab != *own {
         read_sets(socket, &mut table)?;
     }
@@ -102,19 +101,6 @@ pub(super) fn owner(socket: &mut Socket, name: &str) -> Result<Option<String>, O
     Ok(Some(comment.unwrap_or_default().to_owned()))
 }
 
-fn blank(name: String, lab: &LabName) -> Table {
-    Table {
-        name,
-        lab: lab.clone(),
-        was: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        addresses: BTreeMap::new(),
-        learned: BTreeMap::new(),
-        maps: BTreeMap::new(),
-        chains: BTreeMap::new(),
-    }
-}
-
 fn read_sets(socket: &mut Socket, table: &mut Table) -> Result<(), OpError> {
     let sets = dump(socket, Message::GetSet, Some(&table.name), None)?;
     sets.answers().filter_map(attributes).try_for_each(|found| read_set(socket, table, found))
@@ -130,12 +116,12 @@ fn read_chains(socket: &mut Socket, table: &mut Table) -> Result<(), OpError> {
     Ok(())
 }
 
-fn read(socket: &mut Socket, name: &str, lab: &LabName) -> Result<Table, OpError> {
-    let mut table = blank(name.to_owned(), lab);
+fn read(socket: &mut Socket, lab: &LabName) -> Result<Table, OpError> {
+    let mut table = Table::empty(lab);
     read_sets(socket, &mut table)?;
     read_chains(socket, &mut table)?;
-    for found in dump(socket, Message::GetRule, Some(name), None)?.answers().filter_map(attributes) {
-        let own = found.find(1).and_then(Attribute::text) == Some(name);
+    for found in dump(socket, Message::GetRule, Some(&table.name), None)?.answers().filter_map(attributes) {
+        let own = found.find(1).and_then(Attribute::text) == Some(&table.name);
         let Some(chain) = found.find(2).and_then(Attribute::text).filter(|_| own) else { continue };
         let list = found.find(4).map(Attribute::nested).unwrap_or_default();
         let exprs: Vec<Expr> = list.map(Expr::read).collect();
@@ -171,7 +157,7 @@ pub(crate) fn understood(answer: &Answer<'_>) -> usize {
             .count();
     }
     let Ok(lab) = LabName::new("x") else { return 0 };
-    let mut table = blank(String::new(), &lab);
+    let mut table = Table::empty(&lab);
     read_chain(&mut table, found);
     rule + names + entries + table.chains.len() + table.was.len()
 }

@@ -159,16 +159,7 @@ fn probes(lab: &LabName) -> Vec<Probe> {
         probe("altname", "second names of interfaces (Linux 5.5)", "names longer than 15 bytes cannot be kept", "", op);
     }
     let table = |fill: &dyn Fn(&mut Table)| {
-        let mut table = Table {
-            name: format!("raum-{lab}"),
-            lab: lab.clone(),
-            was: BTreeMap::new(),
-            sets: BTreeMap::new(),
-            addresses: BTreeMap::new(),
-            learned: BTreeMap::new(),
-            maps: BTreeMap::new(),
-            chains: BTreeMap::new(),
-        };
+        let mut table = Table::empty(lab);
         fill(&mut table);
         Op::ReplaceTable { ns: NsId::Host, table }
     };
