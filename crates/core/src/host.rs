@@ -27,6 +27,9 @@ pub struct Scope {
     /// Look into the lab's namespaces; else each is told as an empty one. To take them away it is enough to know whose they
     /// are, and to look into a thousand takes a third as long as to take them away.
     pub inside: bool,
+    /// Look for neighbours that raum wrote down. The kernel goes through those of the whole machine for each namespace, so that it
+    /// is asked only where there can be any ([`Surroundings::writes_neighbours`]).
+    pub neighbours: bool,
 }
 
 impl Scope {
@@ -39,6 +42,7 @@ impl Scope {
             host_links: BTreeSet::new(),
             sysctls: BTreeSet::new(),
             inside: true,
+            neighbours: false,
         }
     }
 }
@@ -67,9 +71,19 @@ pub struct Surroundings {
     pub published: BTreeMap<LabName, Vec<PortMap>>,
     /// Does the kernel have IPv6 (`/proc/net/if_inet6`, `disable_ipv6`)?
     pub ipv6: bool,
+    /// The machine's limits of neighbours (`gc_thresh3`), IPv4 and IPv6, each where it may not be changed from here; where it
+    /// may, it is among `sysctls`.
+    #[serde(default)]
+    pub fixed_neighbours: [Option<u32>; 2],
 }
 
 impl Surroundings {
+    /// May a lab have neighbours written down here, since the limit of those that are learned stays what it is?
+    #[must_use]
+    pub fn writes_neighbours(&self) -> bool {
+        self.fixed_neighbours.iter().any(Option::is_some)
+    }
+
     /// Do bridged IPv6 packets meet the rules inside the bridge already (module `br_netfilter`)?
     #[must_use]
     pub fn bridged_v6_meets_rules(&self) -> bool {

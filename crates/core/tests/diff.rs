@@ -42,6 +42,7 @@ fn link(kind: LinkKind, last: u8) -> Link {
         addresses: BTreeSet::new(),
         unrouted: BTreeSet::new(),
         secondary: BTreeSet::new(),
+        neighbours: BTreeMap::new(),
     }
 }
 

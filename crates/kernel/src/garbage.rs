@@ -2,7 +2,7 @@
 //! that it is well-formed.
 
 use crate::message::{Answer, Answers};
-use crate::{address, link, nft, route, ruleset, scene, survey, trace};
+use crate::{address, link, neighbours, nft, route, ruleset, scene, survey, trace};
 
 /// Reads the bytes as messages, and each as everything that it could be. Nothing may panic; what is understood is counted.
 #[must_use]
@@ -20,6 +20,7 @@ fn decode_one(answer: &Answer<'_>) -> usize {
         survey::decodes(answer),
     ];
     found.into_iter().filter(|found| *found).count()
+        + neighbours::understood(answer)
         + nft::understood(answer)
         + scene::understood(answer)
         + ruleset::understood(answer)

@@ -345,7 +345,7 @@ impl Labs {
     /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
     /// the names that the record and the journal know.
     pub(crate) fn scope_of(&self, lab: &LabName, around: &Surroundings, known: &Known) -> Scope {
-        let mut scope = Scope::of(lab);
+        let mut scope = Scope { neighbours: around.writes_neighbours(), ..Scope::of(lab) };
         let journal = self.place.read_json::<Journal>(lab, JOURNAL).ok().flatten();
         let states = journal.iter().flat_map(|journal| [&journal.before, &journal.target]);
         for state in states.chain(known.record(lab).map(|record| &record.state)) {

@@ -72,6 +72,8 @@ fn operation(op: &Op) -> String {
         Op::RouteSubnet { ns, link, address } => {
             format!("{plus} {ns}: route {} dev {link}, of {address}", address.trunc())
         }
+        Op::SetNeighbour { ns, link, address, mac } => format!("{plus} {ns}: neighbour {address} is {mac} on {link}"),
+        Op::DelNeighbour { ns, link, address } => format!("{minus} {ns}: neighbour {address} on {link}"),
         Op::SetRoute { ns, route } => format!("{plus} {ns}: route {route}"),
         Op::DelRoute { ns, route } => format!("{minus} {ns}: route {route}"),
         Op::SetSysctl { ns, key, value } => format!("{tilde} {ns}: {key} = {value}"),

@@ -138,8 +138,8 @@ impl HostSysctls<'_> {
         for v6 in [false, true] {
             let Some(key) = neighbours::limit(v6) else { continue };
             let limit = self.before(&key).and_then(|text| text.parse::<u64>().ok());
-            let enough = neighbours::most(wiring, v6).saturating_mul(2);
-            if limit.is_some_and(|limit| limit < enough && limit < neighbours::RAISED) {
+            let most = neighbours::most(wiring, v6);
+            if limit.is_some_and(|limit| neighbours::is_tight(limit, most) && limit < neighbours::RAISED) {
                 self.want(key, &neighbours::RAISED.to_string());
             }
         }

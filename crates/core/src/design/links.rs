@@ -1,6 +1,6 @@
 //! Links: bridges and veth ends with MTU, hardware address and marks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::wiring::{Holder, Place, Side, Wiring};
 use crate::host::Surroundings;
@@ -35,6 +35,7 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             addresses: bridge.addresses.iter().copied().collect(),
             unrouted: BTreeSet::new(),
             secondary: BTreeSet::new(),
+            neighbours: BTreeMap::new(),
         };
         state.entry(&bridge.place.ns(lab)).links.insert(bridge.name.clone(), link);
     }
@@ -63,6 +64,7 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
             addresses: side.addresses.iter().copied().collect(),
             unrouted: BTreeSet::new(),
             secondary: BTreeSet::new(),
+            neighbours: BTreeMap::new(),
         };
         state.entry(&side.place.ns(lab)).links.insert(side.name.clone(), link);
     }

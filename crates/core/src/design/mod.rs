@@ -2,7 +2,7 @@
 //! nothing downstream chooses: names, hardware addresses, addresses, routes, sysctls, rules.
 //!
 //! ```text
-//! Lab -wiring-> veth pairs, bridges, their names -addresses-> -links, routes, sysctls, rules-> State
+//! Lab -wiring-> veth pairs, bridges, their names -addresses-> -links, neighbours, routes, sysctls, rules-> State
 //! ```
 //!
 //! All choices follow from names by [`crate::lab::stable_hash`], never from chance, the clock or what was there before:
@@ -68,13 +68,14 @@ pub fn design(lab: &Lab, around: &Surroundings) -> Design {
         state.entry(&NsId::of(&lab.name, &node.name));
     }
     links::add(&wiring, around, &mut state);
+    neighbours::add(&wiring, around, &mut state);
     routes::add(&wiring, around, &mut state);
     let was = forwarding::add(&wiring, around, &mut state);
     rules::add(&wiring, around, was, &mut state);
     forwarding::restore(&lab.name, around, &mut state);
     let nodes = hosts::nodes(&wiring);
     let flows = flows::flows(&wiring, around);
-    Design { scope: scope(&lab.name, &state), flows, hosts: hosts::text(lab, &nodes), nodes, state }
+    Design { scope: scope(&lab.name, around, &state), flows, hosts: hosts::text(lab, &nodes), nodes, state }
 }
 
 /// What `down` leads to: no object at all, and those host sysctls put back that no other lab needs.
@@ -86,7 +87,7 @@ pub fn absent(lab: &LabName, around: &Surroundings) -> State {
 }
 
 /// Everything that the state speaks of.
-fn scope(lab: &LabName, state: &State) -> Scope {
+fn scope(lab: &LabName, around: &Surroundings, state: &State) -> Scope {
     let sysctls = |(id, ns): (&NsId, &crate::state::Namespace)| {
         ns.sysctls.keys().map(|key| (id.clone(), key.clone())).collect::<Vec<_>>()
     };
@@ -99,5 +100,6 @@ fn scope(lab: &LabName, state: &State) -> Scope {
             .map_or_else(BTreeSet::new, |host| host.links.keys().cloned().collect()),
         sysctls: state.namespaces.iter().flat_map(sysctls).collect(),
         inside: true,
+        neighbours: around.writes_neighbours(),
     }
 }

@@ -30,7 +30,8 @@ impl Account {
     }
 
     /// A link goes down: IPv4 keeps its addresses but no routes, IPv6 nothing (`fib_disable_ip`, net/ipv4/fib_frontend.c;
-    /// `addrconf_ifdown`, net/ipv6/addrconf.c; it keeps addresses if `keep_addr_on_down` is set).
+    /// `addrconf_ifdown`, net/ipv6/addrconf.c; it keeps addresses if `keep_addr_on_down` is set). Neighbours go, permanent
+    /// ones too (`neigh_ifdown`, net/core/neighbour.c).
     pub fn link_down(&mut self, name: &IfName) {
         self.routes.retain(|route| route.dev.as_ref() != Some(name));
         if let Some(link) = self.links.get_mut(name) {
@@ -39,7 +40,14 @@ impl Account {
             // with the link, the subnets of the addresses that it kept come back
             link.unrouted.clear();
             link.unusual.remove(&PortFlag::Forwarding);
+            link.neighbours.clear();
         }
+    }
+
+    /// A link's hardware address changes, or `arp`: its neighbours, permanent ones too, are forgotten (`neigh_changeaddr`, called by
+    /// `arp_netdev_event`, net/ipv4/arp.c, and `ndisc_netdev_event`, net/ipv6/ndisc.c).
+    pub fn face_changed(link: &mut Link) {
+        link.neighbours.clear();
     }
 
     /// `lo` goes down: IPv6 routes through no link, which the kernel hangs on `lo`, go.
@@ -49,7 +57,8 @@ impl Account {
 
     /// An address is deleted. An IPv4 address that is no secondary one takes the others of its subnet along unless
     /// `promote_secondaries` is set (`__inet_del_ifa`, net/ipv4/devinet.c). With the last IPv4 address go all IPv4 routes
-    /// through the link (`fib_inetaddr_event`, net/ipv4/fib_frontend.c). IPv6 knows neither.
+    /// through the link, and its IPv4 neighbours (`fib_inetaddr_event`, `fib_disable_ip`, net/ipv4/fib_frontend.c). IPv6 knows
+    /// neither.
     pub fn address_deleted(&mut self, name: &IfName, address: IpNet) {
         let Some(link) = self.links.get_mut(name) else { return };
         link.addresses.remove(&address);
@@ -59,6 +68,7 @@ impl Account {
         }
         link.addresses.retain(|other| other.trunc() != address.trunc());
         if !link.addresses.iter().any(|address| matches!(address, IpNet::V4(_))) {
+            link.neighbours.retain(|address, _| address.is_ipv6());
             let is_v4 = |route: &Route| matches!(route.to, IpNet::V4(_));
             self.routes.retain(|route| route.dev.as_ref() != Some(name) || !is_v4(route));
         }

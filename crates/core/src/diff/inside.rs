@@ -1,4 +1,4 @@
-//! Inside one namespace: links that change in place, addresses and routes.
+//! Inside one namespace: links that change in place, addresses, neighbours and routes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,7 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
         now.link_deleted(name);
     }
     remove_routes(place, &mut now, &mut stages.old_addresses);
+    remove_neighbours(place, &mut now, &mut stages.old_addresses);
     remove_addresses(place, &mut now, &mut stages.old_addresses);
     set_down(place, &mut now, &mut stages.old_addresses);
 
@@ -41,6 +42,7 @@ pub(super) fn change(place: &Place<'_>, fate: &Fate<'_>, stages: &mut Stages) {
     let late = set_links(place, fate, &mut now, stages);
     add_addresses(place, &now, &mut stages.addresses);
     route_subnets(place, &now, &mut stages.addresses);
+    add_neighbours(place, &now, &late, stages);
     add_routes(place, &now, &late, stages);
 }
 
@@ -54,10 +56,33 @@ fn remove_routes(place: &Place<'_>, now: &mut Account, ops: &mut Vec<Op>) {
     }
     let unmarked = |route: &Route| *place.id == NsId::Host && route.dev.is_none();
     let replaced = |route: &Route| wanted.contains(&key(route)) && present.get(&key(route)) == Some(&1);
-    let going: Vec<_> = now.routes.difference(&place.wanted.routes).cloned().collect();
-    for route in going.into_iter().filter(|route| !unmarked(route) && !replaced(route)) {
+    let mut going: Vec<_> = now.routes.difference(&place.wanted.routes).cloned().collect();
+    going.retain(|route| !unmarked(route) && !replaced(route));
+    // Asked to remove a route without next hop, the kernel takes one with a next hop as well (`fib_nh_match`,
+    // net/ipv4/fib_semantics.c; `ip6_route_del`, net/ipv6/route.c): these go before, or are asserted again if they are wanted.
+    going.sort_by_key(|route| route.via.is_none());
+    for route in going {
         now.routes.remove(&route);
+        if route.via.is_none() {
+            let is_same =
+                |other: &Route| key(other) == key(&route) && (&other.dev, other.kind) == (&route.dev, route.kind);
+            now.routes.retain(|other| !is_same(other));
+        }
         ops.push(Op::DelRoute { ns: place.id.clone(), route });
+    }
+}
+
+/// Those that are not wanted; one with another hardware address is replaced.
+fn remove_neighbours(place: &Place<'_>, now: &mut Account, ops: &mut Vec<Op>) {
+    for (name, wanted) in own_links(place.wanted) {
+        let Some(link) = now.links.get_mut(name) else { continue };
+        link.neighbours.retain(|address, _| {
+            let stays = wanted.neighbours.contains_key(address);
+            if !stays {
+                ops.push(Op::DelNeighbour { ns: place.id.clone(), link: name.clone(), address: *address });
+            }
+            stays
+        });
     }
 }
 
@@ -122,6 +147,10 @@ fn set_links<'a>(place: &Place<'a>, fate: &Fate<'_>, now: &mut Account, stages: 
             let up = LinkChange { up: Some(true), ..LinkChange::default() };
             push_change(place, name, up, &mut stages.bridges_up);
         }
+        let mut link = link;
+        if set.mac.is_some() || set.arp.is_some() {
+            Account::face_changed(&mut link);
+        }
         now.links.insert(name.clone(), link);
         push_change(place, name, set, &mut stages.addresses);
     }
@@ -152,6 +181,19 @@ fn route_subnets(place: &Place<'_>, now: &Account, ops: &mut Vec<Op>) {
             if !place.wanted.routes.iter().any(does_as_well) {
                 ops.push(Op::RouteSubnet { ns: place.id.clone(), link: name.clone(), address });
             }
+        }
+    }
+}
+
+/// Of a bridge that comes up late when it is up, like its routes.
+fn add_neighbours(place: &Place<'_>, now: &Account, late: &[&IfName], stages: &mut Stages) {
+    for (name, wanted) in own_links(place.wanted) {
+        let Some(link) = now.links.get(name) else { continue };
+        let ops = if late.contains(&name) { &mut stages.bridges_up } else { &mut stages.addresses };
+        for (&address, &mac) in
+            wanted.neighbours.iter().filter(|(address, mac)| link.neighbours.get(address) != Some(mac))
+        {
+            ops.push(Op::SetNeighbour { ns: place.id.clone(), link: name.clone(), address, mac });
         }
     }
 }

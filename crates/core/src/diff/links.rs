@@ -1,6 +1,6 @@
 //! Links and namespaces that come and go: which stay, which are deleted by what, which are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LinkId, LinkIds, Pair, Stages, own_links};
 use crate::lab::link_group;
@@ -185,6 +185,7 @@ pub(super) fn as_born(wanted: &Link, is_a: bool) -> Link {
         addresses: BTreeSet::new(),
         unrouted: BTreeSet::new(),
         secondary: BTreeSet::new(),
+        neighbours: BTreeMap::new(),
         ..wanted.clone()
     }
 }

@@ -60,7 +60,7 @@ pub fn diff(lab: &LabName, from: &State, to: &State) -> Result<Plan, Vec<Conflic
 struct Stages {
     /// Sysctls put back, then the table that remembers what they were, then flows that followed its maps.
     old_rules: Vec<Op>,
-    /// Routes, then addresses, then second names, then links down: of links that stay.
+    /// Routes, then neighbours, then addresses, then second names, then links down: of links that stay.
     old_addresses: Vec<Op>,
     /// Links that go.
     old_links: Vec<Op>,
@@ -74,7 +74,7 @@ struct Stages {
     bridges: Vec<Op>,
     /// New veth pairs.
     links: Vec<Op>,
-    /// Changes of links and links up, then addresses, then routes: a gateway must be on a subnet of a link that is up.
+    /// Changes of links and links up, then addresses, then neighbours, then routes: a gateway must be on a subnet of a link that is up.
     addresses: Vec<Op>,
     /// Tables, then the sysctls (a table remembers what its sysctls were, and filters before anything is forwarded), then
     /// flows that the old rules had decided about.

@@ -49,6 +49,7 @@ pub fn state(lab: &LabName, die: &mut Die<'_>) -> State {
         masters(ns, die);
         for (index, link) in (0_u8..).zip(ns.links.values_mut()) {
             addresses(link, index, die);
+            neighbours(link, index, die);
         }
         routes(lab, id, ns, die);
         sysctls(id, ns, die);
@@ -62,7 +63,7 @@ pub fn state(lab: &LabName, die: &mut Die<'_>) -> State {
 /// What an observer must look at to see everything that these states of the lab speak of.
 #[must_use]
 pub fn scope(lab: &LabName, states: &[&State]) -> Scope {
-    let mut scope = Scope::of(lab);
+    let mut scope = Scope { neighbours: true, ..Scope::of(lab) };
     for (id, ns) in states.iter().flat_map(|state| &state.namespaces) {
         scope.namespaces.extend(id.name().cloned());
         if *id == NsId::Host {
@@ -109,6 +110,7 @@ fn link(lab: &LabName, kind: LinkKind, die: &mut Die<'_>) -> Link {
         addresses: BTreeSet::new(),
         unrouted: BTreeSet::new(),
         secondary: BTreeSet::new(),
+        neighbours: BTreeMap::new(),
     }
 }
 
@@ -157,6 +159,18 @@ fn addresses(link: &mut Link, index: u8, die: &mut Die<'_>) {
             let address = Ipv6Addr::new(0xfd00, 0, u16::from(index), u16::from(die(2)), 0, 0, 0, u16::from(1 + die(4)));
             link.addresses.extend(Ipv6Net::new(address, len).map(IpNet::V6));
         }
+    }
+}
+
+/// Up to two of each family; of one address, the hardware address differs from state to state.
+fn neighbours(link: &mut Link, index: u8, die: &mut Die<'_>) {
+    for _ in 0..die(3) {
+        let address = Ipv4Addr::new(10, index, 0, 201 + die(2));
+        link.neighbours.insert(address.into(), Mac([2, 0x73, 0, 0, 0, die(2)]));
+    }
+    for _ in 0..if link.mtu >= 1280 { die(3) } else { 0 } {
+        let address = Ipv6Addr::new(0xfd00, 0, u16::from(index), 0, 0, 0, 0, 0x201 + u16::from(die(2)));
+        link.neighbours.insert(address.into(), Mac([2, 0x73, 0, 0, 0, die(2)]));
     }
 }
 

@@ -188,14 +188,31 @@ impl Room {
                 iface.unrouted.remove(address);
                 Ok(())
             }
+            Op::SetNeighbour { link, address, mac, .. } => {
+                let iface = self.links.get_mut(link).ok_or_else(|| enodev(""))?;
+                if address.is_ipv6() && iface.mtu < MTU_MIN_V6 {
+                    return Err(einval("IPv6 is disabled on this device"));
+                }
+                iface.neighbours.insert(*address, *mac);
+                Ok(())
+            }
+            Op::DelNeighbour { link, address, .. } => {
+                self.links.get_mut(link).ok_or_else(|| enodev(""))?.neighbours.remove(address);
+                Ok(())
+            }
             Op::SetRoute { route, .. } => self.set_route(route),
             Op::DelRoute { route, .. } => {
                 if route.dev.as_ref().is_some_and(|dev| !self.links.contains_key(dev)) {
                     return Err(enodev(""));
                 }
-                // metric 0 is not asked for, and IPv4 takes the lowest that is there (`fib_table_delete`)
+                // metric 0 is not asked for, and IPv4 takes the lowest that is there (`fib_table_delete`); nor is a next hop
+                // that is not given (`fib_nh_match`, net/ipv4/fib_semantics.c; `ip6_route_del`, net/ipv6/route.c)
                 let any = is_v4(&route.to) && route.metric == 0;
-                let is_it = |other: &Route| *other == *route || (any && Route { metric: 0, ..other.clone() } == *route);
+                let is_it = |other: &Route| {
+                    let metric = if any { 0 } else { other.metric };
+                    let via = route.via.and(other.via);
+                    Route { metric, via, ..other.clone() } == *route
+                };
                 let found = self.routes.iter().enumerate().filter(|(_, other)| is_it(other));
                 let (at, _) = found.min_by_key(|(_, other)| other.metric).ok_or_else(|| esrch(""))?;
                 self.routes.remove(at);
@@ -286,7 +303,10 @@ impl Room {
         }
         let Some(iface) = self.links.get_mut(name) else { return Err(enodev("")) };
         iface.up = set.up.unwrap_or(iface.up);
-        iface.mac = set.mac.unwrap_or(iface.mac);
+        if let Some(mac) = set.mac {
+            iface.mac = mac;
+            iface.neighbours.clear();
+        }
         if let Some(master) = &set.master {
             iface.isolated &= iface.master == *master;
             iface.hairpin &= iface.master == *master;
@@ -304,7 +324,10 @@ impl Room {
                 iface.unusual.insert(*flag);
             }
         }
-        iface.arp = set.arp.unwrap_or(iface.arp);
+        if set.arp.is_some_and(|arp| arp != iface.arp) {
+            iface.arp = !iface.arp;
+            iface.neighbours.clear();
+        }
         if let Some(alias) = &set.alias {
             iface.alias = Some(alias.clone()).filter(|alias| !alias.is_empty());
         }

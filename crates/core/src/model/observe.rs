@@ -1,5 +1,7 @@
 //! Looking at the imagined host as at Linux: by marks.
 
+use std::collections::BTreeMap;
+
 use super::Kernel;
 use super::room::{Iface, Kind, Room};
 use crate::beside::ZONE_SET;
@@ -31,7 +33,7 @@ impl Kernel {
             // in a namespace of the lab every name may be wanted, on the host only these
             let is_told = *id != NsId::Host || scope.host_links.contains(name);
             if iface.group == group || is_told {
-                ns.links.insert(name.clone(), self.observe_link(iface, group));
+                ns.links.insert(name.clone(), self.observe_link(iface, group, scope.neighbours));
             }
         }
         let is_own = |name: &IfName| room.links.get(name).is_some_and(|iface| iface.group == group);
@@ -52,8 +54,9 @@ impl Kernel {
         ns
     }
 
-    fn observe_link(&self, iface: &Iface, group: u32) -> Link {
+    fn observe_link(&self, iface: &Iface, group: u32, neighbours: bool) -> Link {
         let is_own = iface.group == group;
+        let told = is_own && neighbours;
         let kind = match &iface.kind {
             Kind::Bridge => LinkKind::Bridge,
             Kind::Veth { peer_ns, peer } => {
@@ -82,6 +85,7 @@ impl Kernel {
             addresses: iface.addresses.iter().copied().collect(),
             unrouted: iface.unrouted.clone(),
             secondary: iface.secondary(),
+            neighbours: if told { iface.neighbours.clone() } else { BTreeMap::new() },
         }
     }
 }

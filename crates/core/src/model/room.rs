@@ -1,6 +1,7 @@
 //! What is in one namespace of the imagined host, and what the kernel does there by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -54,6 +55,8 @@ pub(super) struct Iface {
     pub addresses: Vec<IpNet>,
     /// Those whose subnet's route somebody removed.
     pub unrouted: BTreeSet<IpNet>,
+    /// Those that raum wrote down.
+    pub neighbours: BTreeMap<IpAddr, Mac>,
 }
 
 impl Room {
@@ -90,7 +93,7 @@ impl Room {
         Some(iface)
     }
 
-    /// `NETDEV_DOWN`: IPv4 routes go (`fib_disable_ip`), of IPv6 all (`addrconf_ifdown`).
+    /// `NETDEV_DOWN`: IPv4 routes go (`fib_disable_ip`), of IPv6 all (`addrconf_ifdown`), and neighbours (`neigh_ifdown`).
     pub fn take_down(&mut self, name: &IfName) {
         if let Some(iface) = self.links.get_mut(name)
             && iface.up
@@ -99,6 +102,7 @@ impl Room {
             iface.addresses.retain(is_v4);
             // they come back when it is up again
             iface.unrouted.clear();
+            iface.neighbours.clear();
             self.routes.retain(|route| route.dev.as_ref() != Some(name));
         }
     }
@@ -109,6 +113,7 @@ impl Room {
             iface.mtu = mtu;
             if mtu < MTU_MIN_V6 {
                 iface.addresses.retain(is_v4);
+                iface.neighbours.retain(|address, _| address.is_ipv4());
                 self.routes.retain(|route| route.dev.as_ref() != Some(name) || is_v4(&route.to));
                 let is_of_v6 = |key: &Sysctl| key.as_str().starts_with("net/ipv6/");
                 self.sysctls.retain(|key, _| key.interface() != Some(name.as_str()) || !is_of_v6(key));
@@ -126,6 +131,7 @@ impl Room {
         // whoever is first now has its route from the kernel, if it is IPv4
         iface.unrouted.remove(&address);
         if is_v4(&address) && !iface.addresses.iter().any(is_v4) {
+            iface.neighbours.retain(|address, _| address.is_ipv6());
             self.routes.retain(|route| route.dev.as_ref() != Some(name) || !is_v4(&route.to));
         }
     }
@@ -173,6 +179,7 @@ impl Iface {
             altnames: BTreeSet::new(),
             addresses: Vec::new(),
             unrouted: BTreeSet::new(),
+            neighbours: BTreeMap::new(),
         }
     }
 }

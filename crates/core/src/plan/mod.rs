@@ -1,6 +1,7 @@
 //! Plans: what is to be done, so exactly that nothing is left to choose when it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -111,6 +112,26 @@ pub enum Op {
         link: IfName,
         /// With its prefix length; of IPv4 the subnet's first one.
         address: IpNet,
+    },
+    /// Writes a neighbour down for ever, in the place of what was known of it (`ip neigh replace … nud permanent`).
+    SetNeighbour {
+        /// Where.
+        ns: NsId,
+        /// Behind which link.
+        link: IfName,
+        /// Who.
+        address: IpAddr,
+        /// The hardware address.
+        mac: Mac,
+    },
+    /// Forgets a neighbour. Done as well if there is none (ENOENT): it may have gone with its link.
+    DelNeighbour {
+        /// Where.
+        ns: NsId,
+        /// Behind which link.
+        link: IfName,
+        /// Who.
+        address: IpAddr,
     },
     /// Adds a route, or puts it in the place of the one with the same prefix and metric (`ip route replace`).
     SetRoute {
@@ -297,6 +318,8 @@ impl Op {
             | Op::AddAddress { ns, .. }
             | Op::DelAddress { ns, .. }
             | Op::RouteSubnet { ns, .. }
+            | Op::SetNeighbour { ns, .. }
+            | Op::DelNeighbour { ns, .. }
             | Op::SetRoute { ns, .. }
             | Op::DelRoute { ns, .. }
             | Op::SetSysctl { ns, .. }

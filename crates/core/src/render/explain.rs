@@ -73,6 +73,11 @@ fn reason(op: &Op) -> String {
                 address.trunc()
             )
         }
+        Op::SetNeighbour { ns, link, address, mac } => format!(
+            "{ns} knows for ever that {address} on {link} is {mac}: it need not ask, and the machine's limit of neighbours does \
+             not count it"
+        ),
+        Op::DelNeighbour { ns, address, .. } => format!("{ns} asks again where {address} is"),
         Op::SetRoute { ns, route } => format!("{ns}: {}", where_to(route)),
         Op::DelRoute { ns, route } => format!("{ns} forgets: {}", where_to(route)),
         Op::SetSysctl { ns, key, value } => sysctl(&ns.to_string(), key, value),

@@ -40,6 +40,13 @@ pub fn command(op: &Op) -> Vec<String> {
         }
         Op::DelAddress { ns, link, address } => vec![del_address(ns, link, *address)],
         Op::RouteSubnet { ns, link, address } => vec![route_subnet(ns, link, *address)],
+        Op::SetNeighbour { ns, link, address, mac } => {
+            let replace = ip(ns).words("neigh replace").value(address).words("lladdr").value(mac);
+            vec![replace.words("dev").value(link).words("nud permanent protocol static").line()]
+        }
+        Op::DelNeighbour { ns, link, address } => {
+            vec![ip(ns).words("neigh del").value(address).words("dev").value(link).line()]
+        }
         Op::SetRoute { ns, route } => vec![set_route(ns, route)],
         Op::DelRoute { ns, route } => vec![del_route(ns, route)],
         Op::SetSysctl { ns, key, value } => vec![set_sysctl(ns, key.as_str(), value)],

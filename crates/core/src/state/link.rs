@@ -1,6 +1,7 @@
 //! Links: the lab's interfaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -132,4 +133,8 @@ pub struct Link {
     /// others along. Only observed: it makes no two states different.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub secondary: BTreeSet<IpNet>,
+    /// Neighbours that raum wrote down for ever (`nud permanent`, `protocol static`): they are not asked for, and do not count
+    /// against the machine's limit (`exempt_from_gc`, net/core/neighbour.c). Those of others, and learned ones, are not in it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub neighbours: BTreeMap<IpAddr, Mac>,
 }

@@ -37,6 +37,9 @@ fn write_namespace(f: &mut Formatter<'_>, id: &NsId, namespace: &Namespace) -> f
             let route = if link.unrouted.contains(address) { " without its subnet's route" } else { "" };
             writeln!(f, "{id}: address {address} dev {name}{route}")?;
         }
+        for (address, mac) in &link.neighbours {
+            writeln!(f, "{id}: neighbour {address} lladdr {mac} dev {name}")?;
+        }
     }
     for route in &namespace.routes {
         writeln!(f, "{id}: route {route}")?;

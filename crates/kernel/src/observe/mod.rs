@@ -71,7 +71,7 @@ impl<'a> Wants<'a> {
 
 fn look_at_host(linux: &mut Linux, wants: &Wants<'_>) -> Result<Seen, ObserveError> {
     let host = &mut linux.host;
-    let mut seen = read::inside(host, wants.group, &wants.scope.host_links, true)?;
+    let mut seen = read::inside(host, wants.group, &wants.scope.host_links, true, wants.scope.neighbours)?;
     seen.namespace.loopback_up = true;
     let fd = std::sync::Arc::clone(&host.fd);
     let keys = wants.sysctls.get(&NsId::Host).map_or(&[][..], Vec::as_slice);
@@ -158,7 +158,7 @@ fn look_at(
         };
         return Ok(Some((Some(space), seen)));
     }
-    let mut seen = read::inside(&mut space, wants.group, &wants.nowhere, false)
+    let mut seen = read::inside(&mut space, wants.group, &wants.nowhere, false, wants.scope.neighbours)
         .map_err(|cause| ObserveError { what: cause.what.replace("the host", name.as_str()), ..cause })?;
     if space.mark.as_deref() != Some(&wants.mark) {
         return Ok(Some((Some(space), wanted.then(foreign))));

@@ -13,7 +13,7 @@ use crate::link::{self, LOOPBACK, LinkInfo};
 use crate::message::Requests;
 use crate::socket::{Reply, Socket};
 use crate::space::Space;
-use crate::{address, route};
+use crate::{address, neighbours, route};
 
 /// Questions for links in one message: each answer takes up to 4 KiB of the receive buffer of 208 KiB (`net.core.rmem_default`),
 /// and the kernel answers all of them before anybody can read one.
@@ -36,12 +36,13 @@ pub(super) struct End {
 }
 
 /// Reads a namespace: the links of the group, and those of these names whoever has them. `host`: it is the host, where a
-/// route without a link cannot be told to be the lab's.
+/// route without a link cannot be told to be the lab's. `neighbours`: and neighbours that raum wrote down.
 pub(super) fn inside(
     space: &mut Space,
     group: u32,
     names: &BTreeSet<IfName>,
     host: bool,
+    neighbours: bool,
 ) -> Result<Seen, ObserveError> {
     let of = |what: &str| {
         let what = format!("{what} of the host");
@@ -90,6 +91,9 @@ pub(super) fn inside(
     if !host || !namespace.links.is_empty() {
         addresses(&mut space.route, &by_index, &mut namespace).map_err(of("addresses"))?;
         routes(&mut space.route, &ours, host, &mut namespace).map_err(of("routes"))?;
+    }
+    if neighbours && !ours.is_empty() {
+        written(&mut space.route, &ours, &mut namespace).map_err(of("neighbours"))?;
     }
     Ok(Seen { namespace, ends })
 }
@@ -147,6 +151,7 @@ fn link_of(info: LinkInfo, owner: Owner, names: &HashMap<u32, IfName>) -> Link {
         addresses: BTreeSet::new(),
         unrouted: BTreeSet::new(),
         secondary: BTreeSet::new(),
+        neighbours: BTreeMap::new(),
     }
 }
 
@@ -167,6 +172,16 @@ fn addresses(socket: &mut Socket, names: &HashMap<u32, IfName>, into: &mut Names
                     link.secondary.insert(found.address);
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// The neighbours that raum wrote down behind these links.
+fn written(socket: &mut Socket, ours: &BTreeMap<u32, IfName>, into: &mut Namespace) -> Result<(), OpError> {
+    for found in neighbours::written(socket)? {
+        if let Some(link) = ours.get(&found.index).and_then(|name| into.links.get_mut(name)) {
+            link.neighbours.insert(found.address, found.mac);
         }
     }
     Ok(())

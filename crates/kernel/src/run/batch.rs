@@ -18,7 +18,7 @@ use crate::message::Requests;
 use crate::nft::{self, conntrack};
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
-use crate::{address, errno, firewalld, route, sysctl};
+use crate::{address, errno, firewalld, neighbours, route, sysctl};
 
 /// What a bridge has that nobody gave another one (`ether_setup`, net/ethernet/eth.c), in bytes.
 const BRIDGE_MTU: u32 = 1500;
@@ -128,7 +128,11 @@ impl<'a> Batch<'a> {
             }
             Op::DelLink { name, .. } | Op::AddBridge { name, .. } => here(name),
             Op::AddVeth { a, b, .. } => here(&a.name) || here(&b.name) || a.master.as_ref().is_some_and(here),
-            Op::AddAddress { link, .. } | Op::DelAddress { link, .. } | Op::RouteSubnet { link, .. } => here(link),
+            Op::AddAddress { link, .. }
+            | Op::DelAddress { link, .. }
+            | Op::RouteSubnet { link, .. }
+            | Op::SetNeighbour { link, .. }
+            | Op::DelNeighbour { link, .. } => here(link),
             Op::SetRoute { route, .. } | Op::DelRoute { route, .. } => route.dev.as_ref().is_some_and(here),
             // a group may have links of this batch
             Op::DelGroup { .. } => true,
@@ -180,6 +184,14 @@ impl<'a> Batch<'a> {
                 let index = self.space.index(link)?;
                 route::add_subnet(&mut self.requests, index, *address);
             }
+            Op::SetNeighbour { link, address, mac, .. } => {
+                let index = self.space.index(link)?;
+                neighbours::set(&mut self.requests, index, *address, *mac);
+            }
+            Op::DelNeighbour { link, address, .. } => {
+                let index = self.space.index(link)?;
+                neighbours::delete(&mut self.requests, index, *address);
+            }
             Op::SetRoute { route, .. } => {
                 let index = self.route_index(route)?;
                 route::set(&mut self.requests, route, index);
@@ -206,6 +218,8 @@ impl<'a> Batch<'a> {
             Op::DelAddress { .. } => Some(Errno::ADDRNOTAVAIL),
             // What came back with something else is there.
             Op::RouteSubnet { .. } => Some(Errno::EXIST),
+            // It may have gone with its link.
+            Op::DelNeighbour { .. } => Some(Errno::NOENT),
             _ => None,
         };
         let awaited = Awaited { position, pardoned };

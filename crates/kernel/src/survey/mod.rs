@@ -22,7 +22,7 @@ use crate::observe::links;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
 use crate::workers::spread;
-use crate::{address, link, namespace, nft, route, sysctl};
+use crate::{address, link, namespace, neighbours, nft, route, sysctl};
 
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 32;
@@ -57,6 +57,9 @@ impl Linux {
         let indices =
             found_addresses.iter().map(|(_, index)| *index).chain(found_routes.iter().map(|(_, index)| *index));
         let names = names(socket, link_group(lab), indices.collect()).map_err(of("interfaces"))?;
+        let limits = [false, true].map(|v6| neighbours::room(socket, v6));
+        let [v4, v6] = limits.map(|room| room.map(|room| room.map(|(_, limit)| limit)));
+        let limits = [v4.map_err(of("neighbours"))?, v6.map_err(of("neighbours"))?];
         let mut around = Surroundings { addresses: named(found_addresses, &names), ..Surroundings::default() };
         around.routes = named(found_routes, &names);
         let fd = Arc::clone(&self.host.fd);
@@ -75,6 +78,7 @@ impl Linux {
             }
             around.ipv6 = has_ipv6()?;
             around.sysctls = sysctls(&around)?;
+            around.fixed_neighbours = fixed(limits, &around.sysctls);
             Ok(around)
         });
         read.and_then(|read| read).map_err(of("sysctls, rules or sockets"))
@@ -235,6 +239,18 @@ fn has_ipv6() -> Result<bool, OpError> {
     }
 }
 
+/// `gc_thresh3` of a family. Only the machine's first network namespace has it.
+fn limit_of_neighbours(v6: bool) -> String {
+    format!("net/{}/neigh/default/gc_thresh3", if v6 { "ipv6" } else { "ipv4" })
+}
+
+/// Those of the limits that cannot be changed.
+fn fixed(limits: [Option<u32>; 2], changeable: &BTreeMap<Sysctl, String>) -> [Option<u32>; 2] {
+    let is_fixed = |v6| !changeable.keys().any(|key| key.as_str() == limit_of_neighbours(v6));
+    let [v4, v6] = limits;
+    [v4.filter(|_| is_fixed(false)), v6.filter(|_| is_fixed(true))]
+}
+
 fn sysctls(around: &Surroundings) -> Result<BTreeMap<Sysctl, String>, OpError> {
     let all = IfName::new("all").ok();
     let names = around.routes.iter().map(|(_, name)| name).chain(around.addresses.iter().map(|(_, name)| name));
@@ -251,8 +267,7 @@ fn sysctls(around: &Surroundings) -> Result<BTreeMap<Sysctl, String>, OpError> {
     let bridged = ["iptables", "ip6tables"].map(|what| Sysctl::new(&format!("net/bridge/bridge-nf-call-{what}")));
     keys.extend(bridged.into_iter().flatten());
     // only the machine's first network namespace has them; where they may not be written, labs do without
-    for family in ["ipv4", "ipv6"] {
-        let path = format!("net/{family}/neigh/default/gc_thresh3");
+    for path in [false, true].map(limit_of_neighbours) {
         if access(format!("/proc/sys/{path}"), Access::WRITE_OK).is_ok() {
             keys.extend(Sysctl::new(&path));
         }

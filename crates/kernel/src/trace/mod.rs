@@ -20,19 +20,13 @@ use raum_core::trace::{Choice, Facts, Question};
 use raum_core::view::{Owner, Room, Scene};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 
-use crate::message::{Answer, Attribute, Requests, u32_at};
+use crate::message::Answer;
 use crate::namespace::{self, in_namespace};
 use crate::socket::{Protocol, Socket};
-use crate::{errno, ruleset, scene};
+use crate::{errno, neighbours, ruleset, scene};
 
 pub use probe::probe;
 pub use send::Sender;
-
-/// `RTM_GETNEIGHTBL`, `NDTA_NAME`, `NDTA_THRESH3`, `NDTA_CONFIG` (include/uapi/linux/neighbour.h).
-const RTM_GETNEIGHTBL: u16 = 66;
-const NAME: u16 = 1;
-const THRESH3: u16 = 4;
-const CONFIG: u16 = 5;
 
 /// One namespace while it is asked.
 struct Asked {
@@ -139,33 +133,18 @@ impl Facts for Kernel {
     fn neighbour_room(&mut self, v6: bool) -> Option<(u32, u32)> {
         let first = self.scene.namespaces.first()?.namespace.clone();
         let socket = &mut self.asked(&first).ok()?.route;
-        let mut requests = Requests::new();
-        requests.request(RTM_GETNEIGHTBL, 0, &[0; 4]);
-        let reply = socket.dump(&mut requests).ok()?;
-        let wanted = if v6 { "ndisc_cache" } else { "arp_cache" };
-        reply.answers().find_map(|answer| neighbour_table(&answer, wanted))
+        let (entries, limit) = neighbours::room(socket, v6).ok()??;
+        // those that are written down are among the entries, and not among those that are limited
+        let all = self.scene.namespaces.iter().flat_map(|room| &room.neighbours);
+        let written = all.filter(|entry| entry.state == "permanent" && entry.address.is_ipv6() == v6).count();
+        Some((entries.saturating_sub(u32::try_from(written).unwrap_or(u32::MAX)), limit))
     }
-}
-
-/// How many entries, and how many there may be; None for another table.
-fn neighbour_table(answer: &Answer<'_>, wanted: &str) -> Option<(u32, u32)> {
-    let (_, attributes) = answer.split(4)?;
-    if attributes.find(NAME)?.text()? != wanted {
-        return None;
-    }
-    // struct ndt_config: two lengths of two bytes, then the entries
-    let entries = u32_at(attributes.find(CONFIG)?.bytes, 4)?;
-    Some((entries, attributes.find(THRESH3).and_then(Attribute::u32)?))
 }
 
 /// For tests: how many readers of this folder take a message for one of theirs.
 pub(crate) fn understood(answer: &Answer<'_>) -> usize {
     let names = scene::route::Names::new();
-    let read = [
-        neighbour_table(answer, "arp_cache").is_some(),
-        route::decode(answer, &names).is_some(),
-        events::decode(answer).is_some(),
-    ];
+    let read = [route::decode(answer, &names).is_some(), events::decode(answer).is_some()];
     read.into_iter().filter(|read| *read).count()
 }
 

@@ -106,7 +106,7 @@ pub(super) fn run(suite: &Suite, limits: Limits, stop: &AtomicBool) -> Result<Ve
         neighbours: Vec::new(),
         remembered: 0,
     };
-    let forget = too_many_neighbours(suite);
+    let forget = too_many_neighbours(suite, &namespaces).map_err(|(place, cause)| refused(place, cause))?;
     for (&place, fd) in &namespaces {
         engine.open(place, fd).map_err(|cause| refused(place, cause))?;
         if forget && suite.places[place].ns != NsId::Host {
@@ -145,13 +145,26 @@ fn needed(suite: &Suite) -> BTreeSet<usize> {
     needed
 }
 
-/// Would all of it at once fill the kernel's table of neighbours? Each trial makes two at most, asking and being asked. Half of
-/// the limit is left to others.
-fn too_many_neighbours(suite: &Suite) -> bool {
-    [false, true].into_iter().any(|v6| {
-        let trials = suite.trials.iter().filter(|trial| trial.to.is_ipv6() == v6).count();
-        trials * 2 > neighbours::limit(v6).unwrap_or(NEIGHBOURS) / 2
-    })
+/// Would all of it at once fill the kernel's table of neighbours? Each trial makes two at most, asking and being asked; none where
+/// they have each other written down. Half of the limit is left to others.
+fn too_many_neighbours(suite: &Suite, namespaces: &BTreeMap<usize, OwnedFd>) -> Result<bool, (usize, OpError)> {
+    let limit = |v6| neighbours::limit(v6).ok().flatten().and_then(|limit| usize::try_from(limit).ok());
+    let limits = [false, true].map(|v6| limit(v6).unwrap_or(NEIGHBOURS));
+    let are_too_many = |trials: &mut dyn Iterator<Item = &Trial>| {
+        let mut counts = [0_usize; 2];
+        trials.for_each(|trial| counts[usize::from(trial.to.is_ipv6())] += 1);
+        counts.iter().zip(limits).any(|(count, limit)| count * 2 > limit / 2)
+    };
+    if !are_too_many(&mut suite.trials.iter()) {
+        return Ok(false);
+    }
+    let mut written: BTreeMap<usize, BTreeSet<IpAddr>> = BTreeMap::new();
+    for (&place, fd) in namespaces {
+        let known = namespace::in_namespace(fd, || Neighbours::open()?.written()).and_then(|known| known);
+        written.insert(place, known.map_err(|cause| (place, cause))?.into_iter().collect());
+    }
+    let is_asked = |trial: &&Trial| written.get(&trial.from).is_none_or(|known| !known.contains(&trial.to));
+    Ok(are_too_many(&mut suite.trials.iter().filter(is_asked)))
 }
 
 /// As many open files as are needed, as far as the hard limit goes. What is refused later is told where it is.

@@ -56,6 +56,7 @@ fn concerns(op: &Op, cause: &Cause, on_the_way: &BTreeSet<&str>) -> bool {
             | Code::WrongGateway
             | Code::GatewayUnreachable,
         ) => passed,
+        (Op::SetNeighbour { .. }, Code::StaticNeighbour) => here,
         (Op::SetSysctl { .. }, Code::ForwardingOff | Code::EchoIgnored) => here,
         (Op::SetLink { set, .. }, Code::NeighbourFailed | Code::Unexplained) => {
             passed && (set.arp.is_some() || !set.port.is_empty())
