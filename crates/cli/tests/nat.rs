@@ -5,13 +5,10 @@ mod common;
 use std::net::IpAddr;
 
 use common::sctp::{Came, INIT, INIT_ACK, Raw};
-use common::traffic::{
-    IMPATIENCE, PATIENCE, address, bridged, datagram, ip, is_closed, listen, raum, tcp, udp, up, within,
-};
+use common::traffic::{PATIENCE, address, bridged, datagram, ip, is_closed, listen, raum, tcp, udp, up, within};
 use common::world::{done, route, world};
 use raum_core::name::{IfName, NsId};
-use raum_core::plan::{LinkChange, Op};
-use raum_core::state::Sysctl;
+use raum_core::plan::Op;
 use raum_kernel::{Linux, sandbox};
 
 const SHOP: &str = "
@@ -232,52 +229,6 @@ namespaces:
                 assert!(is_closed(Some(from), to), "{from} reached {to}");
             }
         }
-    });
-}
-
-/// In the namespace 127.0.0.0/8 and ::1 are others': what is sent there leaves by the interface.
-fn loopback_leads_out(ns: &str, dev: &str, via: &str) {
-    let mut host = Linux::new().expect("the kernel");
-    let id: NsId = ns.parse().expect("a name");
-    let down = LinkChange { up: Some(false), ..LinkChange::default() };
-    let key = Sysctl::new(&format!("net/ipv4/conf/{dev}/route_localnet")).expect("a key");
-    done(
-        &mut host,
-        &[
-            Op::SetLink { ns: id.clone(), name: ifname("lo"), set: down },
-            Op::SetSysctl { ns: id, key, value: "1".to_owned() },
-            route(ns, dev, "127.0.0.0/8", via),
-        ],
-    );
-}
-
-#[test]
-fn localhost_neither_leaks_in_nor_out() {
-    sandbox::run(|| {
-        world();
-        up(SHOP);
-        // the host's own program, at localhost only
-        let own = udp(None, "127.0.0.1:7777");
-        for (ns, dev, via) in [("shop-db", "eth0", "10.10.0.1"), ("world-net", "eth0", "198.51.100.2")] {
-            loopback_leads_out(ns, dev, via);
-            let here = if ns == "shop-db" { "10.10.0.20:0" } else { "198.51.100.1:0" };
-            let intruder = udp(Some(ns), here);
-            assert_eq!(datagram(&intruder, "127.0.0.1:7777", &own, IMPATIENCE), None, "{ns} came in");
-            // nor to what the host publishes there
-            let web = udp(Some("shop-web"), "0.0.0.0:53");
-            assert_eq!(datagram(&intruder, "127.0.0.1:5353", &web, IMPATIENCE), None, "{ns} came in");
-        }
-        // out: what the host sends from 127.0.0.1 never arrives with that source
-        let web = udp(Some("shop-web"), "0.0.0.0:5000");
-        let seen = datagram(&own, "10.10.0.10:5000", &web, IMPATIENCE);
-        assert!(seen.is_none_or(|seen| !seen.ip().is_loopback()), "{seen:?}");
-        assert!(
-            udp(None, "[::1]:0").send_to(b"x", address("[fd10:10::10]:5000")).is_err() || {
-                let web = udp(Some("shop-web"), "[::]:5001");
-                datagram(&udp(None, "[::1]:0"), "[fd10:10::10]:5001", &web, IMPATIENCE)
-                    .is_none_or(|s| !s.ip().is_loopback())
-            }
-        );
     });
 }
 

@@ -139,9 +139,11 @@ fn host_table(wiring: &Wiring<'_>, around: &Surroundings, was: Was) -> Option<Ta
     let local: BTreeSet<(&IfName, bool)> = by_localhost.map(|p| (&p.bridge, p.v6)).collect();
     for (bridge, v6) in local {
         if !v6 {
-            // route_localnet lets packets to 127/8 in from outside as well: only the host's own shall. The kernel sees to
-            // the same for ::1 by itself
-            table.rule("raw", Hook::RawPrerouting, vec![iif(bridge), daddr(localhost(v6))], Verdict::Drop);
+            // route_localnet lets packets to 127/8 in from outside as well, and from there (`ip_route_input_slow`,
+            // net/ipv4/route.c): only the host's own shall. The kernel sees to the same for ::1 by itself
+            for localhost in [daddr(localhost(v6)), saddr(localhost(v6))] {
+                table.rule("raw", Hook::RawPrerouting, vec![iif(bridge), localhost], Verdict::Drop);
+            }
         }
         table.rule("postrouting", Hook::SnatPostrouting, vec![oif(bridge), saddr(localhost(v6))], Verdict::Masquerade);
     }
@@ -353,6 +355,11 @@ impl Builder {
         for ((interface, _, v6), map) in maps {
             let mut matches: Vec<Match> = interface.as_ref().map(iif).into_iter().collect();
             matches.extend([Match::Family { v6 }, Match::ToLocal]);
+            if hook == Hook::DnatPrerouting {
+                // what comes by a wire for localhost is translated before the kernel sees that it should not have come
+                // (`ip_route_input_slow`, net/ipv4/route.c; ::1 with br_netfilter)
+                matches.push(Match::Daddr { prefix: localhost(v6), not: true });
+            }
             self.rule(chain, hook, matches, Verdict::DnatMap { map });
         }
     }
