@@ -57,8 +57,11 @@ pub enum Command {
         /// As `up --with-foreign-rules` would.
         #[arg(long)]
         with_foreign_rules: bool,
+        /// As `up --replace` would: of a lab that is up from another file.
+        #[arg(long)]
+        replace: bool,
     },
-    /// Read and check a lab file alone; every problem of it at once.
+    /// Read and check a lab file alone: all problems of how it is written, then all of what it says.
     Check {
         /// The lab file; `-` is standard input.
         #[arg(default_value = "raum.yaml")]

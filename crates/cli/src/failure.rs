@@ -5,6 +5,7 @@ use std::fmt::Write;
 use raum::error::Error;
 use raum::labs::{left_behind, left_lines};
 use raum::reach::{Cause, Failure as NotReached};
+use raum_core::diff::Conflict;
 use raum_core::lab::edit::LINE_AT;
 use raum_core::plan::Op;
 use raum_core::problem::{Problem, Sheet, render, render_sheets};
@@ -173,8 +174,8 @@ fn explain(error: &Error) -> String {
             text + &help(&format!("run `raum down {lab}` again once the cause is gone"))
         }
         Error::Conflicts(conflicts) => {
-            conflicts.iter().map(|conflict| lines(&conflict.to_string(), None)).collect::<String>()
-                + &help("nothing was touched. Remove or rename those, or give the lab another name (`lab:`)")
+            let way_out = |conflict: &Conflict| format!("nothing was touched; {}", conflict.help());
+            conflicts.iter().map(|conflict| lines(&conflict.to_string(), Some(&way_out(conflict)))).collect()
         }
         Error::OtherFile { lab, file, .. } => lines(
             &error.to_string(),

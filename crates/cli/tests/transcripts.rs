@@ -127,6 +127,7 @@ transcripts!(
     changing,
     damaged,
     doctor,
+    files_and_labs,
     first_steps,
     foreign,
     graph,

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use raum_core::beside::Obstacle;
 use raum_core::design::absent;
-use raum_core::diff::diff;
+use raum_core::diff::{Conflict, diff};
 use raum_core::host::Host;
 use raum_core::lab::edit::Edit;
 use raum_core::lab::{Lab, parse};
@@ -161,6 +161,7 @@ impl Labs {
     /// Edits the lab as it is remembered, and announces what that comes to.
     fn step(&mut self, lab: &LabName, edit: &Edit, announce: &mut Announce<'_>) -> Result<(Stored, Step), Error> {
         let stored = self.stored(lab)?;
+        foreign(&stored.lab, edit)?;
         let edited = edited(&stored, edit)?;
         if edited.is_empty() {
             let (plan, inhabited) = self.removal(lab)?;
@@ -218,6 +219,15 @@ impl Labs {
         let gone: Vec<NsName> = gone.collect();
         if gone.is_empty() { Vec::new() } else { raum_kernel::processes::inside(&gone) }
     }
+}
+
+/// Somebody else's namespaces of the names that are to go: theirs to remove, and not to be added.
+fn foreign(lab: &Lab, edit: &Edit) -> Result<(), Error> {
+    let name = &lab.name.value;
+    let known = |ns: &NsName| std::fs::symlink_metadata(format!("{}/{ns}", crate::resolve::NETNS_DIR)).is_ok();
+    let there = edit.foreign_to(lab).into_iter().map(|node| NsName::of(name, &node)).filter(known);
+    let conflicts: Vec<Conflict> = there.map(|ns| Conflict::Namespace { lab: name.clone(), name: ns }).collect();
+    if conflicts.is_empty() { Ok(()) } else { Err(Error::Conflicts(conflicts)) }
 }
 
 fn edited(stored: &Stored, edit: &Edit) -> Result<Lab, Error> {

@@ -4,7 +4,7 @@
 //! from: the lab file (`up`), nothing (`down`), the record of the last `up` (`status`).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -125,6 +125,30 @@ impl Labs {
     pub fn prepare(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
         let known = Known::read(&self.place);
         self.prepare_among(&known, lab, file)
+    }
+
+    /// As [`Labs::prepare`], and refuses what [`Labs::up`] would refuse: a second file of a lab's name.
+    ///
+    /// # Errors
+    /// As [`Labs::prepare`]; [`Error::OtherFile`].
+    pub fn plan(&mut self, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
+        let known = Known::read(&self.place);
+        if !self.replace {
+            known.refuse_other_file(&lab, file.as_deref())?;
+        }
+        self.prepare_among(&known, lab, file)
+    }
+
+    /// Labs that were brought up from this file under another name than this, and are still there.
+    #[must_use]
+    pub fn former(&self, now: &LabName, file: &Path) -> Vec<LabName> {
+        Known::read(&self.place).former(now, file)
+    }
+
+    /// Was a change of a lab begun that has not ended? It was interrupted, or is under way.
+    #[must_use]
+    pub fn is_unfinished(&self, lab: &LabName) -> bool {
+        self.place.has(lab, JOURNAL)
     }
 
     fn prepare_among(&mut self, known: &Known, lab: Lab, file: Option<PathBuf>) -> Result<Prepared, Error> {
@@ -317,9 +341,13 @@ impl Labs {
         permission::check()?;
         let impatience = Arc::clone(&self.impatience);
         let lock = self.lock_unless(&impatience)?;
-        let removed = self.remove_locked(lab, progress)?;
-        self.leave(lock)?;
-        Ok(removed)
+        let removed = self.remove_locked(lab, progress);
+        let left = self.leave(lock);
+        // what is left of a lab matters more than a folder that cannot be removed
+        if removed.is_ok() {
+            left?;
+        }
+        removed
     }
 
     pub(crate) fn remove_locked(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {

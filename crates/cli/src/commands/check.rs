@@ -20,7 +20,9 @@ pub fn run(file: &Path, look: Look) -> Result<Exit, Failure> {
         answer_json(&serde_json::json!({ "lab": lab.name.as_str(), "problems": [] }));
     } else {
         let name = paint(STRONG, &lab.name.value);
-        let parts = [(lab.nodes.len(), "node"), (lab.switches.len(), "switch"), (lab.links.len(), "link")];
+        // `on:` is a link, too
+        let links = lab.links.len() + lab.nodes.iter().map(|node| node.on.len()).sum::<usize>();
+        let parts = [(lab.nodes.len(), "node"), (lab.switches.len(), "switch"), (links, "link")];
         let size = parts.map(|(count, what)| describe::counted(count, what)).join(", ");
         answer(&format!("{name} is {}: {size}\n", paint(GOOD, "fine")));
     }

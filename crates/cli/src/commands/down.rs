@@ -1,14 +1,14 @@
 //! `raum down`: removes labs, by file or by name.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use raum::Labs;
 use raum_core::lab::nearest;
 use raum_core::name::LabName;
 use serde::Serialize;
 
-use super::up::{progress, wipe};
+use super::up::{progress, told_former, wipe};
 use crate::failure::Failure;
 use crate::input::{LabFile, is_file};
 use crate::output::{Exit, Look, STRONG, answer, answer_json, complain, paint};
@@ -27,12 +27,13 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
     let stop = stop::on_signal()?;
     let mut labs = Labs::open()?;
     labs.wait_unless(stop);
+    let mut files: Vec<(LabName, PathBuf)> = Vec::new();
     let names = if all {
         labs.list()?.into_iter().map(|found| found.lab).collect()
     } else if what.is_empty() {
-        BTreeSet::from([lab_of("raum.yaml")?])
+        BTreeSet::from([lab_of("raum.yaml", &mut files)?])
     } else {
-        what.iter().map(|what| lab_of(what)).collect::<Result<BTreeSet<_>, _>>()?
+        what.iter().map(|what| lab_of(what, &mut files)).collect::<Result<BTreeSet<_>, _>>()?
     };
     let mut worst = Exit::Done;
     let mut reports = Vec::new();
@@ -60,6 +61,9 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
             Err(error) => worst = Failure::from(error).report(look),
         }
     }
+    let mut former: BTreeSet<LabName> = files.iter().flat_map(|(lab, file)| labs.former(lab, file)).collect();
+    former.retain(|lab| !reports.iter().any(|report: &Report| report.lab == lab.as_str()));
+    complain(&told_former(&former));
     if look.json {
         answer_json(&reports);
     }
@@ -74,9 +78,12 @@ fn meant(labs: &mut Labs, lab: &LabName) -> Result<String, Failure> {
 }
 
 /// A file if there is one or it looks like one, else the name of a lab.
-fn lab_of(text: &str) -> Result<LabName, Failure> {
+fn lab_of(text: &str, files: &mut Vec<(LabName, PathBuf)>) -> Result<LabName, Failure> {
     if is_file(text) {
-        return Ok(LabFile::read(Path::new(text))?.parse()?.name.value);
+        let file = LabFile::read(Path::new(text))?;
+        let name = file.parse()?.name.value;
+        files.extend(file.path.map(|path| (name.clone(), path)));
+        return Ok(name);
     }
     LabName::new(text)
         .map_err(|error| Failure::usage(format!("`{text}` is neither a lab file nor a lab: {error}"), None))

@@ -36,7 +36,9 @@ pub fn run(args: Args, look: Look) -> Result<Exit, Failure> {
     match args.command {
         Command::Up { file, with_foreign_rules, replace } => up::run(&file, with_foreign_rules, replace, look),
         Command::Down { what, all } => down::run(&what, all, look),
-        Command::Plan { file, form, with_foreign_rules } => plan::run(&file, form, with_foreign_rules, look),
+        Command::Plan { file, form, with_foreign_rules, replace } => {
+            plan::run(&file, form, [with_foreign_rules, replace], look)
+        }
         Command::Check { file } => check::run(&file, look),
         Command::Status { lab } => status::run(lab.as_deref(), look),
         Command::Ls => ls::run(look),

@@ -10,12 +10,14 @@ use crate::failure::Failure;
 use crate::input::LabFile;
 use crate::output::{Exit, Look, STRONG, answer, answer_json, paint};
 
-pub fn run(file: &Path, form: Option<Form>, foreign_rules: bool, look: Look) -> Result<Exit, Failure> {
+/// In brackets: as `up --with-foreign-rules` would, as `up --replace` would.
+pub fn run(file: &Path, form: Option<Form>, [foreign_rules, replace]: [bool; 2], look: Look) -> Result<Exit, Failure> {
     let file = LabFile::read(file)?;
     let lab = file.parse()?;
     let mut labs = Labs::open()?;
     labs.open_foreign_rules(foreign_rules);
-    let prepared = labs.prepare(lab, file.path.clone()).map_err(|error| match error {
+    labs.replace(replace);
+    let prepared = labs.plan(lab, file.path.clone()).map_err(|error| match error {
         raum::Error::Invalid(problems) => file.invalid(problems),
         other => other.into(),
     })?;

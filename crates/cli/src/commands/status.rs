@@ -15,6 +15,9 @@ use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
 struct Report {
     lab: LabName,
     as_wanted: bool,
+    /// A change was begun that has not ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unfinished: bool,
     /// Why it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -50,6 +53,7 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
                 exit = Exit::Refused;
                 let why = Some(error.to_string());
                 reports.push(Report {
+                    unfinished: labs.is_unfinished(&name),
                     lab: name,
                     as_wanted: false,
                     why,
@@ -66,11 +70,17 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
         };
         let in_the_way = labs.still_in_the_way(&record)?;
         let guests = labs.guests(&record)?;
-        if !plan.is_empty() {
+        let unfinished = labs.is_unfinished(&name);
+        if !plan.is_empty() || unfinished {
             exit = Exit::Refused;
         }
         if !look.json {
-            if plan.is_empty() {
+            if unfinished {
+                let begun = paint(BAD, "interrupted");
+                answer(&format!("{} was {begun}: a change has not ended, or is under way\n", paint(STRONG, &name)));
+                answer(&describe::plan(&plan, 40));
+                answer(&format!("  {}\n", record.repair()));
+            } else if plan.is_empty() {
                 answer(&format!("{} is {}\n", paint(STRONG, &name), paint(GOOD, "as it should be")));
             } else {
                 answer(&format!("{} {}; this would repair it:\n", paint(STRONG, &name), paint(BAD, "has changed")));
@@ -82,7 +92,8 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
         }
         reports.push(Report {
             lab: name,
-            as_wanted: plan.is_empty(),
+            as_wanted: plan.is_empty() && !unfinished,
+            unfinished,
             why: None,
             repair: Some(plan),
             in_the_way,

@@ -51,18 +51,17 @@ pub fn run(file: &Path, foreign_rules: bool, replace: bool, look: Look) -> Resul
         });
     } else {
         answer(&said(&prepared));
-        complain(&former(&prepared));
+        complain(&told_former(&prepared.former));
         complain(&beside::notes(&prepared.obstacles, &prepared.lab.name, prepared.file.as_deref(), false));
     }
     Ok(Exit::Done)
 }
 
 /// Who gives a lab file another name has another lab; the one before stays.
-fn former(prepared: &Prepared) -> String {
+pub fn told_former<'l>(former: impl IntoIterator<Item = &'l LabName>) -> String {
     let note = paint(CHANGED.bold(), "note");
-    let told = prepared
-        .former
-        .iter()
+    let told = former
+        .into_iter()
         .map(|lab| format!("{note}: lab `{lab}`, which this file was before, is still up: raum down {lab}\n"));
     told.collect()
 }

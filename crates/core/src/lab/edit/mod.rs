@@ -188,6 +188,14 @@ impl Edit {
         Ok(())
     }
 
+    /// Namespaces that it would take away, and that are none of the lab's.
+    #[must_use]
+    pub fn foreign_to(&self, lab: &Lab) -> Vec<NodeName> {
+        let Edit::DelNamespaces(words, _) = self else { return Vec::new() };
+        let names = namespace::names(words).unwrap_or_default().into_iter().map(|name| name.value);
+        names.filter(|name| !lab.nodes.iter().any(|node| node.name.value == *name)).collect()
+    }
+
     fn edit(&self, lab: &mut Lab) -> Refused<()> {
         match self {
             Edit::AddNamespaces(words) => namespace::add(lab, words),

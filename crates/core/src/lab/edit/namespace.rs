@@ -10,7 +10,7 @@ use crate::name::NodeName;
 use crate::problem::Problem;
 
 /// The names of all words, ranges one by one.
-fn names(words: &Words) -> Refused<Vec<At<NodeName>>> {
+pub(super) fn names(words: &Words) -> Refused<Vec<At<NodeName>>> {
     expected(words, "the name of a namespace")?;
     let mut names = Vec::new();
     for word in words.split() {
