@@ -188,8 +188,12 @@ fn names(socket: &mut Socket, group: u32, indices: BTreeSet<u32>) -> Result<Hash
         for index in part {
             link::get_at(&mut requests, *index, None);
         }
-        // what is refused has gone meanwhile
-        let (reply, _) = socket.ask(&mut requests)?;
+        let (reply, outcomes) = socket.ask(&mut requests)?;
+        // gone meanwhile
+        let is_gone = |error: &OpError| error.errno == Errno::NODEV.raw_os_error();
+        if let Some(error) = outcomes.into_iter().filter_map(Result::err).find(|error| !is_gone(error)) {
+            return Err(error);
+        }
         for link in reply.answers().filter_map(|answer| link::decode(&answer)).filter(|link| link.group != group) {
             names.extend(IfName::new(&link.name).ok().map(|name| (link.index, name)));
         }
