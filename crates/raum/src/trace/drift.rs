@@ -61,6 +61,8 @@ fn concerns(op: &Op, cause: &Cause, on_the_way: &BTreeSet<&str>) -> bool {
         (Op::SetLink { set, .. }, Code::NeighbourFailed | Code::Unexplained) => {
             passed && (set.arp.is_some() || !set.port.is_empty())
         }
+        // with an interface that goes down IPv6 loses its addresses, which `up` alone brings back
+        (Op::SetLink { set, .. }, Code::InterfaceDown) => passed && set.up == Some(true),
         (Op::SetLink { set, .. }, Code::PeerMissing | Code::NoCarrier) => passed && set.master.is_some(),
         (Op::AddVeth { .. } | Op::AddBridge { .. }, Code::PeerMissing | Code::NoCarrier | Code::NoRoute) => true,
         _ => false,
