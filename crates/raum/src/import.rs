@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::permission;
 
 /// What is to be known of a namespace to import it.
-const KNOWN: Parts = Parts { addresses: true, routes: true, nat: true, processes: true, ..Parts::LINKS };
+const KNOWN: Parts = Parts { addresses: true, routes: true, nat: true, sysctls: true, processes: true, ..Parts::LINKS };
 
 /// Imports the namespaces of these names; without any, all that are no lab's.
 ///

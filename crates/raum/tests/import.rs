@@ -219,6 +219,8 @@ ip netns exec blue nft 'table ip nat { chain post { type nat hook postrouting pr
 chain pre { type nat hook prerouting priority -100; iifname eth0 udp dport 53 dnat to 10.9.0.2; }; }'
 ip netns exec red nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; tcp dport 80 accept; }; }'
 ip netns exec blue sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
+ip netns exec red sh -c 'cd /proc/sys/net; echo 1 > ipv4/icmp_echo_ignore_all; echo 1 > ipv4/conf/eth0/proxy_arp'
+ip netns exec red sh -c 'cd /proc/sys/net; echo 1 > ipv4/conf/all/accept_local; echo 1 > ipv4/conf/eth0/accept_local'
 ip link set vred type bridge_slave isolated on
 ip link set vblue type bridge_slave isolated on
 ";
@@ -241,10 +243,13 @@ fn rules_that_nft_made_are_said_in_the_lab() {
             "    forward: \"eth0 53/udp -> router\"",
             "# - red table inet mine, chain in: `tcp dport 80 accept` is left out: write what it is for as `filter:`",
             "# - red table inet mine, chain in: drops at input what no rule accepts: `filter: { default: deny }`",
+            "# - red: net.ipv4.conf.all.accept_local is 1: a lab leaves it as the kernel has it",
+            "# - red: net.ipv4.conf.eth0.proxy_arp is 1: a lab leaves it as the kernel has it",
+            "# - red: net.ipv4.icmp_echo_ignore_all is 1: a lab leaves it as the kernel has it",
         ] {
             assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
         }
-        assert_eq!(text.lines().filter(|line| line.starts_with("# - ")).count(), 2, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# - ")).count(), 5, "{text}");
         shell(&format!("{GONE}\nnft flush ruleset"));
         comes_back(&text, &before);
         // what was said is so again

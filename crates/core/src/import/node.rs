@@ -10,7 +10,7 @@ use super::wire::{Net, Place, wished};
 use crate::lab::{At, End, Lab, RouteSpec};
 use crate::name::IfName;
 use crate::state::{Route, RouteKind};
-use crate::view::{Interface, MAIN, Room, RouteEntry};
+use crate::view::{Interface, MAIN, Owner, Room, RouteEntry};
 
 /// Routes that somebody made: not the kernel, nor a router's advertisement.
 fn made(room: &Room) -> impl Iterator<Item = &RouteEntry> {
@@ -262,8 +262,40 @@ fn unsaid(maker: &mut Maker<'_>, net: &Net, room: usize) {
             maker.note(&*place, format!("drops at {hook} what no rule accepts: `filter: {{ default: deny }}`"));
         }
     }
+    sysctls(maker, room);
     for missing in &there.missing {
         maker.note(&*there.namespace, format!("not seen: {missing}"));
+    }
+}
+
+/// Sysctls with another value than a namespace of a lab has: the kernel's own, or, of IPv4's `conf`, what new ones take over
+/// from this host (`devconf_inherit_init_net`).
+fn sysctls(maker: &mut Maker<'_>, room: usize) {
+    let host = maker.rooms.iter().find(|room| room.owner == Owner::Host);
+    let there = &maker.rooms[room];
+    for (key, value) in &there.sysctls {
+        let parts: Vec<&str> = key.split('/').collect();
+        let (mut name, mut usual) = (parts.join("."), None);
+        if let ["net", family, "conf", of, last] = parts.as_slice() {
+            let whole = format!("net/{family}/conf/all/{last}");
+            match *of {
+                // what interfaces get that do not exist yet; those that do are asked themselves
+                "default" => continue,
+                "all" => usual = Some(whole),
+                // told of the whole
+                _ if there.sysctls.get(&whole) == Some(value) => continue,
+                _ => usual = Some(format!("net/{family}/conf/default/{last}")),
+            }
+            usual.take_if(|_| *family != "ipv4");
+            // names of interfaces may have dots in them
+            if of.contains('.') {
+                name.clone_from(key);
+            }
+        }
+        let inherited = usual.and_then(|key| host?.sysctls.get(&key));
+        if inherited != Some(value) {
+            maker.note(&*there.namespace, format!("{name} is {value}: a lab leaves it as the kernel has it"));
+        }
     }
 }
 

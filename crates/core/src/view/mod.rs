@@ -12,6 +12,7 @@ mod rate;
 mod rule;
 mod scene;
 mod select;
+mod sysctl;
 
 pub use event::{Change, Event, What, differences};
 pub use nat::{Action, Ports, RuleChain, Translation};
@@ -19,6 +20,7 @@ pub use rate::{Flow, Rates, Sample, end, per_second};
 pub use rule::PolicyRule;
 pub use scene::{Forwards, Listener, Missing, Owner, Parts, Process, Room, Scene};
 pub use select::{SelectError, Selected, select};
+pub use sysctl::telling;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,5 +1,6 @@
 //! All namespaces of a machine, and what joins them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -66,6 +67,9 @@ pub struct Room {
     /// Chains with other rules, whoever made them, those of labs left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chains: Vec<RuleChain>,
+    /// Sysctls ([`telling`](super::telling)) with another value than the kernel's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
     /// Who listens.
     #[serde(default)]
     pub listeners: Vec<Listener>,
@@ -94,6 +98,7 @@ impl Room {
             tables: Vec::new(),
             nat: Vec::new(),
             chains: Vec::new(),
+            sysctls: BTreeMap::new(),
             listeners: Vec::new(),
             missing: Vec::new(),
         }
@@ -242,6 +247,8 @@ pub struct Parts {
     pub forwarding: bool,
     /// Rules of nf_tables.
     pub nat: bool,
+    /// Sysctls: a file to be read for each.
+    pub sysctls: bool,
     /// Listening sockets.
     pub listeners: bool,
     /// Names of processes; their numbers are found in any case.
@@ -249,7 +256,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Everything.
+    /// Everything that is shown.
     pub const ALL: Self = Self {
         addresses: true,
         counters: true,
@@ -257,6 +264,7 @@ impl Parts {
         neighbours: true,
         forwarding: true,
         nat: true,
+        sysctls: false,
         listeners: true,
         processes: true,
     };
@@ -268,6 +276,7 @@ impl Parts {
         neighbours: false,
         forwarding: false,
         nat: false,
+        sysctls: false,
         listeners: false,
         processes: false,
     };

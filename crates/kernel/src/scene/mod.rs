@@ -25,14 +25,14 @@ use raum_core::lab::mark;
 use raum_core::name::LabName;
 use raum_core::nft::Table;
 use raum_core::ruleset::{chains, translations};
-use raum_core::view::{Listener, Missing, Owner, Parts, Room, RuleChain, Scene, Translation};
+use raum_core::view::{Listener, Missing, Owner, Parts, Room, RuleChain, Scene, Translation, telling};
 use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use crate::message::{Answer, Attribute, Requests};
 use crate::socket::{Protocol, Reply, Socket};
 use crate::workers::spread;
-use crate::{errno, namespace, nft, ruleset};
+use crate::{errno, namespace, nft, ruleset, sysctl};
 use find::Holders;
 use link::Link;
 use vantage::Vantage;
@@ -387,6 +387,18 @@ impl Eye<'_> {
             match rules() {
                 Ok(Rules { tables, nat, chains }) => (room.tables, room.nat, room.chains) = (tables, nat, chains),
                 Err(error) => tell("NAT rules", &error),
+            }
+        }
+        if parts.sysctls {
+            let names = seen.links.iter().map(|link| link.interface.name.as_str()).filter(|name| *name != "lo");
+            for (key, usual) in telling(names) {
+                match sysctl::read(&key) {
+                    Ok(value) => {
+                        let other = value.filter(|value| value != usual);
+                        room.sysctls.extend(other.map(|value| (key.to_string(), value)));
+                    }
+                    Err(error) => tell("sysctls", &error),
+                }
             }
         }
         if parts.listeners {
