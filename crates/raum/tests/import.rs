@@ -263,3 +263,36 @@ fn rules_that_nft_made_are_said_in_the_lab() {
         );
     });
 }
+
+/// What people type into a namespace that serves one port.
+const FILTER: &str = "
+ip netns exec red nft 'table inet mine { chain in { type filter hook input priority 0; policy drop; ct state established,related accept; \
+iif lo accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; ip saddr 10.9.0.0/16 drop; tcp dport { 80, 443 } accept; }; }'";
+
+#[test]
+fn a_filter_that_nft_made_is_the_labs_own_and_lets_the_same_in() {
+    if lacks(&["ip", "nft"]) {
+        return;
+    }
+    sandbox::run(|| {
+        let reached = || {
+            let knock = |port: u16| {
+                let address = (std::net::Ipv4Addr::new(172, 21, 0, 2), port).into();
+                let patience = std::time::Duration::from_millis(1500);
+                std::net::TcpStream::connect_timeout(&address, patience).map_err(|error| error.kind())
+            };
+            // nobody listens: refused is let through
+            [80, 443, 81].map(|port| knock(port).is_err_and(|kind| kind == std::io::ErrorKind::ConnectionRefused))
+        };
+        shell(&format!("{CLASSIC}{FILTER}"));
+        assert_eq!(reached(), [true, true, false], "before");
+        let before = facts(&look());
+        let text = imported(&["red", "blue", "router"]);
+        let line =
+            "    filter: { default: deny, allow: [\"any -> 80/tcp\", \"any -> 443/tcp\"], deny: [10.9.0.0/16] }\n";
+        assert!(text.contains(line), "{text}");
+        shell(GONE);
+        comes_back(&text, &before);
+        assert_eq!(reached(), [true, true, false], "afterwards");
+    });
+}

@@ -6,6 +6,7 @@
 //! empty host: namespaces, interfaces with names, MTU and state, who is at the other end, addresses, routes of the main table,
 //! forwarding, NAT and ports that lead elsewhere.
 
+mod filter;
 mod nat;
 mod node;
 mod switch;

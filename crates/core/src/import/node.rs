@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::Maker;
 use super::switch::{Gateway, is_gateway};
 use super::wire::{Net, Place, wished};
+use super::{Maker, filter};
 use crate::lab::{At, End, Lab, RouteSpec};
 use crate::name::IfName;
 use crate::state::{Route, RouteKind};
-use crate::view::{Interface, MAIN, Owner, Room, RouteEntry};
+use crate::view::{Interface, MAIN, Owner, Room, RouteEntry, RuleChain};
 
 /// Routes that somebody made: not the kernel, nor a router's advertisement.
 fn made(room: &Room) -> impl Iterator<Item = &RouteEntry> {
@@ -252,19 +252,39 @@ fn unsaid(maker: &mut Maker<'_>, net: &Net, room: usize) {
     if rules > 0 {
         maker.note(format!("{} rules", there.namespace), format!("{rules} of policy routing: a lab has none"));
     }
-    for chain in &there.chains {
-        let place = format!("{} table {}, chain {}", there.namespace, chain.table, chain.chain);
-        for rule in &chain.rules {
-            maker.note(&*place, format!("`{rule}` is left out: write what it is for as `filter:`"));
-        }
-        if chain.drops {
-            let hook = chain.hook.as_deref().unwrap_or("its hook");
-            maker.note(&*place, format!("drops at {hook} what no rule accepts: `filter: {{ default: deny }}`"));
-        }
-    }
+    filters(maker, room);
     sysctls(maker, room);
     for missing in &there.missing {
         maker.note(&*there.namespace, format!("not seen: {missing}"));
+    }
+}
+
+/// What filters: as the node's own filter where that can be the same, else told.
+fn filters(maker: &mut Maker<'_>, room: usize) {
+    let there = &maker.rooms[room];
+    let left_out = |maker: &mut Maker<'_>, chain: &RuleChain, rule: &str| {
+        let place = format!("{} table {}, chain {}", there.namespace, chain.table, chain.chain);
+        maker.note(place, format!("`{rule}` is left out: write what it is for as `filter:`"));
+    };
+    let mut whole: Vec<&RuleChain> = there.chains.iter().collect();
+    if let Some(taken) = filter::taken(there) {
+        whole = taken.others;
+        for (chain, rule) in taken.left {
+            left_out(maker, chain, rule);
+        }
+        if let Some(node) = maker.node(room) {
+            node.filter = Some(taken.filter);
+        }
+    }
+    for chain in whole {
+        for rule in &chain.rules {
+            left_out(maker, chain, rule);
+        }
+        if chain.drops {
+            let place = format!("{} table {}, chain {}", there.namespace, chain.table, chain.chain);
+            let hook = chain.hook.as_deref().unwrap_or("its hook");
+            maker.note(place, format!("drops at {hook} what no rule accepts: `filter: {{ default: deny }}`"));
+        }
     }
 }
 
