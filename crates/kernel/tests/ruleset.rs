@@ -331,6 +331,8 @@ fn a_labs_table_is_read_as_it_was_written() {
             let words = |line: &String| {
                 line.replace("meta nfproto ipv4 ip ", "ip ")
                     .replace("meta nfproto ipv6 ip6 ", "ip6 ")
+                    .replace("meta nfproto ipv4 meta l4proto . th dport . ip ", "meta l4proto . th dport . ip ")
+                    .replace("meta nfproto ipv6 meta l4proto . th dport . ip6 ", "meta l4proto . th dport . ip6 ")
                     .replace("mld-listener-query-mld2-listener-report", "130-143")
                     .replace(" : ", ":")
             };
