@@ -16,7 +16,6 @@ use raum_core::name::{LabName, NsId, NsName};
 use raum_core::plan::Plan;
 
 use crate::error::Error;
-use crate::known::Known;
 use crate::labs::{Labs, Prepared, inhabited};
 use crate::permission;
 use crate::reach::Progress;
@@ -201,9 +200,7 @@ impl Labs {
     /// What taking the lab down does.
     fn removal(&mut self, lab: &LabName) -> Result<(Plan, Vec<Inhabited>), Error> {
         permission::check()?;
-        let known = Known::read(self.place());
-        let around = self.around(lab, &known)?;
-        let mut scope = self.scope_of(lab, &around, &known);
+        let (known, around, mut scope) = self.survey(lab)?;
         scope.inside = false;
         let mut before = self.host().observe(&scope)?;
         before.entry(&NsId::Host).zones.extend(known.zones(lab));

@@ -190,7 +190,7 @@ impl Labs {
     }
 
     /// The host around a lab.
-    pub(crate) fn around(&mut self, lab: &LabName, known: &Known) -> Result<Surroundings, Error> {
+    fn around(&mut self, lab: &LabName, known: &Known) -> Result<Surroundings, Error> {
         let mut around = self.host.surroundings(lab)?;
         known.complete(&mut around, lab);
         Ok(around)
@@ -243,11 +243,7 @@ impl Labs {
         progress: &mut Progress<'_>,
     ) -> Result<Prepared, Error> {
         // prepared under the lock: what was seen is still so when it is acted on
-        let known = Known::read(&self.place);
-        if !self.replace {
-            known.refuse_other_file(&lab, file.as_deref())?;
-        }
-        let prepared = self.prepare_among(&known, lab, file)?;
+        let prepared = self.plan(lab, file)?;
         self.bring(prepared, false, stop, progress)
     }
 
@@ -351,9 +347,7 @@ impl Labs {
     }
 
     pub(crate) fn remove_locked(&mut self, lab: &LabName, progress: &mut Progress<'_>) -> Result<Removed, Error> {
-        let known = Known::read(&self.place);
-        let around = self.around(lab, &known)?;
-        let mut scope = self.scope_of(lab, &around, &known);
+        let (known, around, mut scope) = self.survey(lab)?;
         scope.inside = false;
         let target = absent(lab, &around);
         let mut before = self.host.observe(&scope)?;
@@ -370,9 +364,17 @@ impl Labs {
         Ok(Removed { plan, inhabited })
     }
 
+    /// What is remembered, what is around a lab, and what must be looked at of it.
+    pub(crate) fn survey(&mut self, lab: &LabName) -> Result<(Known, Surroundings, Scope), Error> {
+        let known = Known::read(&self.place);
+        let around = self.around(lab, &known)?;
+        let scope = self.scope_of(lab, &around, &known);
+        Ok((known, around, scope))
+    }
+
     /// What must be looked at to remove a lab: its marks, and, because namespaces of the default lab have no telling name,
     /// the names that the record and the journal know.
-    pub(crate) fn scope_of(&self, lab: &LabName, around: &Surroundings, known: &Known) -> Scope {
+    fn scope_of(&self, lab: &LabName, around: &Surroundings, known: &Known) -> Scope {
         let mut scope = Scope { neighbours: around.writes_neighbours(), ..Scope::of(lab) };
         let journal = self.place.read_json::<Journal>(lab, JOURNAL).ok().flatten();
         let states = journal.iter().flat_map(|journal| [&journal.before, &journal.target]);
@@ -399,9 +401,7 @@ impl Labs {
             let is_there = self.host.labs()?.iter().any(|found| found.name == *lab);
             return Err(if is_there { Error::NoRecord(lab.clone()) } else { Error::NoLab(lab.to_string()) });
         };
-        let known = Known::read(&self.place);
-        let around = self.around(lab, &known)?;
-        let mut scope = self.scope_of(lab, &around, &known);
+        let (_, around, mut scope) = self.survey(lab)?;
         let mut target = wanted_now(&record, &around);
         for (ns, content) in &target.namespaces {
             scope.sysctls.extend(content.sysctls.keys().map(|key| (ns.clone(), key.clone())));
@@ -437,9 +437,7 @@ impl Labs {
     /// [`Error::Observe`]
     pub fn state(&mut self, lab: &LabName) -> Result<State, Error> {
         permission::check()?;
-        let known = Known::read(&self.place);
-        let around = self.around(lab, &known)?;
-        let scope = self.scope_of(lab, &around, &known);
+        let (_, _, scope) = self.survey(lab)?;
         Ok(self.host.observe(&scope)?)
     }
 
