@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use raum_core::view::{Other, Owner, Parts, Room, Scene};
 use raum_kernel::namespace::{enter, present};
 use raum_kernel::{sandbox, scene};
+use rustix::mount::{MountFlags, mount};
 
 fn look() -> Scene {
     scene::look(Parts::ALL, |_| true).expect("a scene")
@@ -154,6 +155,25 @@ fn hundreds_of_namespaces_are_found() {
         for (n, (room, ns)) in scene.namespaces.iter().zip(&all).enumerate() {
             assert_eq!((room.namespace.as_str(), room.inode), (format!("many-{n:03}").as_str(), inode(ns)));
             assert_eq!(room.interfaces.len(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_name_that_is_mounted_over_leads_to_who_has_it_now() {
+    sandbox::run(|| {
+        let hidden = bare::bound("/run/netns/red");
+        let beside = bare::bound("/run/netns/blue");
+        // as whoever makes networks of his own beside those of root does: the mounts of before are there, behind it
+        mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID, None).expect("a /run of its own");
+        let red = bare::bound("/run/netns/red");
+        let scene = look();
+        let seen = find(&scene, "red");
+        assert_eq!((seen.inode, seen.paths.as_slice()), (inode(&red), &["/run/netns/red".to_owned()][..]));
+        // those are still held here, and called by nobody's name
+        for held in [&hidden, &beside] {
+            let seen = scene.namespaces.iter().find(|room| room.inode == inode(held)).expect("held by a descriptor");
+            assert_eq!(seen.namespace, format!("net:[{}]", seen.inode));
         }
     });
 }

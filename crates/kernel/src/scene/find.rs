@@ -56,7 +56,7 @@ const WORTH: usize = 200;
 pub(super) fn find() -> Result<House, OpError> {
     let mut house = House { namespaces: BTreeMap::new(), unseen: 0 };
     let own = fs::read("/proc/self/mountinfo").map_err(|cause| errno::at_io("/proc/self/mountinfo", &cause))?;
-    for (inode, path) in bound(&own) {
+    for (inode, path) in bound(&own).into_iter().filter(|(inode, path)| leads_to(path, *inode)) {
         let found = house.namespaces.entry(inode).or_default();
         if !found.paths.contains(&path) {
             found.ways.push(path.clone());
@@ -95,6 +95,16 @@ pub(super) fn find() -> Result<House, OpError> {
         }
     }
     Ok(house)
+}
+
+/// Does a mount point still show what was mounted there? Something else can be mounted over it, or over a folder above: whoever
+/// gets a `/run` of his own inherits the mounts of everybody's `/run/netns`, which nothing leads to any more. Where that
+/// cannot be found out, it does.
+fn leads_to(path: &Path, inode: u64) -> bool {
+    match stat(path) {
+        Ok(found) => found.st_ino == inode,
+        Err(cause) => !matches!(cause, Errno::NOENT | Errno::NOTDIR),
+    }
 }
 
 /// The number of every process.
