@@ -20,7 +20,8 @@ const HOPS: usize = 32;
 /// A packet's way, as far as the configuration tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// From which namespace.
+    /// From which namespace. Who asked may have called it otherwise.
+    #[serde(rename = "namespace")]
     pub from: String,
     /// The packet, with the source that it gets.
     pub flow: Flow,

@@ -43,6 +43,7 @@ pub enum Change {
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// The namespace itself; changed: it has this name now.
+    #[serde(rename = "itself")]
     Namespace {
         /// The name that it has now.
         name: String,

@@ -80,6 +80,7 @@ pub struct Verdict {
     #[serde(rename = "number")]
     pub expectation: usize,
     /// The address that was spoken to; None if there is none.
+    #[serde(rename = "address")]
     pub to: Option<IpAddr>,
     /// Is it as expected?
     pub passed: bool,
