@@ -3,7 +3,12 @@
 
 mod common;
 
-use common::traffic::{IMPATIENCE, PATIENCE, bridged, datagram, is_closed, listen, raum, tcp, udp, up};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use common::traffic::{
+    IMPATIENCE, PATIENCE, address, bridged, datagram, heard, is_closed, listen, raum, sent, tcp, udp, up, within,
+};
 use common::world::{done, route, world};
 use raum_core::name::{IfName, Mac, NsId};
 use raum_core::plan::{LinkChange, Op, VethEnd};
@@ -45,32 +50,33 @@ fn sysctl(place: &str, key: &str, value: &str) -> Op {
     Op::SetSysctl { ns: ns(place), key: Sysctl::new(key).expect("a key"), value: value.to_owned() }
 }
 
-/// What gets from one namespace to the addresses of another: connections, datagrams, echoes; IPv4 and IPv6.
-fn passing(from: &str, to: &str, addresses: [&str; 2]) -> Vec<String> {
+/// What gets from one namespace to the addresses of another in this time: connections, datagrams, echoes; IPv4 and IPv6.
+fn passing(from: &str, to: &str, addresses: [&str; 2], wait: Duration) -> Vec<String> {
     let mut passed = Vec::new();
-    for (address, any) in addresses.into_iter().zip(["0.0.0.0", "[::]"]) {
+    for (bracketed, any) in addresses.into_iter().zip(["0.0.0.0", "[::]"]) {
+        let at = format!("{bracketed}:81");
         let server = listen(to, &format!("{any}:81"));
-        if !is_closed(Some(from), &format!("{address}:81")) {
-            passed.push(format!("TCP {from} to {address}"));
+        if within(from, || TcpStream::connect_timeout(&address(&at), wait)).is_ok() {
+            passed.push(format!("TCP {from} to {bracketed}"));
         }
         drop(server);
         let (client, receiver) = (udp(Some(from), &format!("{any}:0")), udp(Some(to), &format!("{any}:81")));
-        if datagram(&client, &format!("{address}:81"), &receiver, IMPATIENCE).is_some() {
-            passed.push(format!("UDP {from} to {address}"));
+        if datagram(&client, &at, &receiver, wait).is_some() {
+            passed.push(format!("UDP {from} to {bracketed}"));
         }
-        let bare = address.trim_matches(['[', ']']);
-        if raum(&["ping", "-c", "1", "-W", "400", from, bare]).0 {
-            passed.push(format!("ICMP {from} to {address}"));
+        let bare = bracketed.trim_matches(['[', ']']);
+        if raum(&["ping", "-c", "1", "-W", &wait.as_millis().to_string(), from, bare]).0 {
+            passed.push(format!("ICMP {from} to {bracketed}"));
         }
     }
     passed
 }
 
-/// All of it passes; a link that has just come up takes its time.
+/// All of it passes; a link that has just come up takes its time, and on a loaded machine everything does.
 fn assert_passes(from: &str, to: &str, addresses: [&str; 2]) {
     let mut passed = Vec::new();
-    for _ in 0..20 {
-        passed = passing(from, to, addresses);
+    for _ in 0..5 {
+        passed = passing(from, to, addresses, PATIENCE);
         if passed.len() == 6 {
             return;
         }
@@ -106,7 +112,7 @@ fn labs_are_separate() {
             ("world-net", "left-a", A),
             ("world-net", "right-b", B),
         ] {
-            assert_eq!(passing(from, to, addresses), Vec::<String>::new());
+            assert_eq!(passing(from, to, addresses, IMPATIENCE), Vec::<String>::new());
         }
     });
 }
@@ -119,14 +125,14 @@ fn labs_are_joined_by_what_they_publish() {
         up(RIGHT);
         let server = listen("left-a", "[::]:80");
         for at in ["10.20.0.1:8080", "[fd10:20::1]:8080", "198.51.100.2:8080", "[fd51::2]:8080"] {
-            assert!(tcp(Some("right-b"), at, &server).is_ok(), "{at}");
+            assert_eq!(tcp(Some("right-b"), at, &server).map(|_| ()), Ok(()), "{at}");
             // who has no way out has none to there either
             assert!(is_closed(Some("right-c"), &at.replace("20", "21")), "{at}");
         }
         for (any, at) in [("0.0.0.0", "10.20.0.1:5353"), ("[::]", "[fd10:20::1]:5353")] {
             let receiver = udp(Some("left-a"), &format!("{any}:53"));
             let client = udp(Some("right-b"), &format!("{any}:0"));
-            assert!(datagram(&client, at, &receiver, PATIENCE).is_some(), "{at}");
+            assert!(heard(&client, at, &receiver).is_some(), "{at}");
             // and nothing beside it
             assert_eq!(datagram(&client, &at.replace("5353", "5354"), &receiver, IMPATIENCE), None);
         }
@@ -179,7 +185,7 @@ fn labs_are_joined_by_a_wire_that_is_somebody_elses() {
         is_settled("right");
         assert_passes("left-a", "right-b", ["192.0.2.2", "[fd92::2]"]);
         // the other ways stay closed
-        assert_eq!(passing("left-a", "right-c", C), Vec::<String>::new());
+        assert_eq!(passing("left-a", "right-c", C, IMPATIENCE), Vec::<String>::new());
         assert!(raum(&["down", "left"]).0);
         is_settled("right");
     });
@@ -242,7 +248,7 @@ fn localhost_is_ones_own(meets: &str) {
             ("[::1]:5353", &published),
         ] {
             let intruder = udp(Some(place), if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" });
-            intruder.send_to(b"a datagram", to).expect("sent");
+            sent(&intruder, to, PATIENCE).unwrap_or_else(|error| panic!("{place} to {to}: {error}"));
             assert_eq!(datagram(&intruder, to, at, IMPATIENCE), None, "{place} to {to}");
         }
     }
@@ -276,7 +282,7 @@ fn nobody_is_taken_for_localhost() {
                 let intruder = udp(Some(place), source);
                 for (port, at) in [(7778, &any), (5353, &published)] {
                     let to = format!("{host_address}:{port}");
-                    intruder.send_to(b"a datagram", &to).expect("sent");
+                    sent(&intruder, &to, PATIENCE).unwrap_or_else(|error| panic!("{place} to {to}: {error}"));
                     assert_eq!(datagram(&intruder, &to, at, IMPATIENCE), None, "{place} as {source} to {to}");
                 }
             }
