@@ -15,6 +15,8 @@
 //! where it is not root. Where the kernel forbids that, it says `skipped: why` and passes; with `RAUM_NO_SKIP` set (as in
 //! CI) it fails.
 
+mod tap;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -32,6 +34,8 @@ use crate::errno;
 use crate::message::Requests;
 use crate::namespace::{self, in_namespace};
 use crate::socket::{Protocol, Socket};
+
+pub use tap::tap;
 
 /// Says to the executable that it is inside, with the test's name.
 const INSIDE: &str = "RAUM_SANDBOX";

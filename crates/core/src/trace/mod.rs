@@ -208,6 +208,11 @@ pub(crate) fn room<'s>(scene: &'s Scene, namespace: &str) -> Option<&'s Room> {
     scene.namespaces.iter().find(|room| room.namespace == namespace)
 }
 
+/// Nothing leads into it but an interface's other end: only its interfaces are known.
+pub(crate) fn is_hidden(room: &Room) -> bool {
+    room.inode == 0
+}
+
 /// Is it one of this namespace's own addresses?
 pub(crate) fn has(room: &Room, ip: IpAddr) -> bool {
     ip.is_loopback() || room.interfaces.iter().flat_map(|interface| &interface.addresses).any(|own| own.addr() == ip)

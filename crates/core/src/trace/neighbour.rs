@@ -96,11 +96,16 @@ pub(super) fn next<'s>(
     if let Some(off) = wire.reached.iter().find(|reached| others(reached) && hop.is_ipv6() && !reached.interface.ipv6) {
         return Err(ipv6_off(off.room, off.interface));
     }
-    if let Some(loose) = wire.loose.take().filter(|_| wire.reached.iter().all(|end| !speaks(end.interface))) {
+    let alone = wire.reached.iter().all(|end| !speaks(end.interface));
+    if let Some(loose) = wire.loose.take().filter(|_| alone) {
         return Err(loose);
     }
     if wire.open {
         return Ok(Next::Open(format!("{hop} is behind {}, out of sight", dev.name)));
+    }
+    // out of sight is somebody, unless he is known to be elsewhere
+    if let Some(shut) = wire.shut.take().filter(|_| alone || owner(scene, room, hop).is_none()) {
+        return Err(shut);
     }
     Err(nobody(scene, room, dev, hop, via, &wire.reached))
 }
@@ -127,10 +132,14 @@ fn length(reached: &Reached<'_>, ip: IpAddr) -> u8 {
     own.map_or(if ip.is_ipv6() { 128 } else { 32 }, ipnet::IpNet::prefix_len)
 }
 
+/// Another namespace that has the address, on whatever wire.
+fn owner<'s>(scene: &'s Scene, room: &Room, hop: IpAddr) -> Option<&'s Room> {
+    together(scene, room).into_iter().find(|other| other.namespace != room.namespace && has(other, hop))
+}
+
 /// Nobody on the wire has the address: why somebody may have thought so.
 fn nobody(scene: &Scene, room: &Room, dev: &Interface, hop: IpAddr, via: bool, on: &[Reached<'_>]) -> Cause {
-    let others = together(scene, room);
-    let elsewhere = others.into_iter().find(|other| other.namespace != room.namespace && has(other, hop));
+    let elsewhere = owner(scene, room, hop);
     let here = &room.namespace;
     if dev.kind == "loopback" {
         let what = format!("a route in {here} leads {hop} to {}, where nobody else is", dev.name);

@@ -216,6 +216,88 @@ fn a_veth_without_carrier_and_a_peer_out_of_sight_are_told() {
     assert_eq!(causes(&mut facts), [Some(Code::PeerMissing); 2]);
 }
 
+/// A tap of the host's on the bridge: a program's, whose addresses nobody knows.
+fn with_tap(carrier: bool) -> Described {
+    let mut facts = described();
+    let tap = Interface { kind: "tun".to_owned(), peer: None, carrier, ..port(5, "tap0", "") };
+    facts.scene.namespaces[0].interfaces.push(tap);
+    facts
+}
+
+#[test]
+fn whoever_is_behind_a_tap_is_out_of_sight_while_it_has_a_carrier() {
+    let ask = |facts: &mut Described, to| trace(facts, "web", flow(to, Proto::Icmp, None), None).cause;
+    let code = |cause: Option<Cause>| cause.map(|cause| cause.code);
+    for to in ["10.0.0.77", "fd00::77"] {
+        assert_eq!(code(ask(&mut with_tap(true), to)), None);
+        let cause = ask(&mut with_tap(false), to).expect("a cause");
+        assert_eq!((cause.code, cause.what.as_str()), (Code::NoCarrier, "tap0 in host has no carrier"));
+        let mut down = with_tap(false);
+        down.scene.namespaces[0].interfaces[3].up = false;
+        assert_eq!(code(ask(&mut down, to)), Some(Code::InterfaceDown));
+        // without a tap nobody can be there
+        assert_eq!(code(ask(&mut described(), to)), Some(Code::NeighbourFailed));
+    }
+    assert_eq!(causes(&mut with_tap(false)), [None, None], "who is elsewhere is not behind it");
+}
+
+#[test]
+fn what_an_interface_sits_on_takes_its_carrier_away() {
+    let on = |namespace: &str, index| Other { namespace: Some(namespace.to_owned()), interface: None, index };
+    let top = |carrier| {
+        let mut facts = described();
+        let rooms = &mut facts.scene.namespaces;
+        rooms[1].interfaces[0].addresses.clear();
+        let mut vlan = interface(7, "eth0.5", "vlan", &["10.0.0.2/24", "fd00::2/64"]);
+        (vlan.carrier, vlan.lower) = (carrier, Some(on("web", 2)));
+        rooms[1].interfaces.insert(0, vlan);
+        rooms[1].interfaces[1].carrier = carrier;
+        rooms[2].interfaces[0].addresses.clear();
+        facts
+    };
+    let ask = |facts: &mut Described| trace(facts, "web", flow("10.0.0.77", Proto::Icmp, None), None).cause;
+    assert_eq!(ask(&mut top(true)), None);
+    // the cable below: its other end is down
+    let mut facts = top(false);
+    facts.scene.namespaces[0].interfaces[1].up = false;
+    let cause = ask(&mut facts).expect("a cause");
+    assert_eq!((cause.code, cause.what.as_str()), (Code::InterfaceDown, "to-web in host is down"));
+    // the kernel has not told what is on top yet
+    facts.scene.namespaces[1].interfaces[0].carrier = true;
+    assert_eq!(ask(&mut facts).map(|cause| cause.code), Some(Code::InterfaceDown));
+    // itself alone
+    let mut facts = top(false);
+    facts.scene.namespaces[1].interfaces[1].carrier = true;
+    let cause = ask(&mut facts).expect("a cause");
+    assert_eq!((cause.code, cause.what.as_str()), (Code::NoCarrier, "eth0.5 in web has no carrier"));
+    // one that sits on itself is no endless way
+    facts.scene.namespaces[1].interfaces[0].lower = Some(on("web", 7));
+    assert_eq!(ask(&mut facts).map(|cause| cause.code), Some(Code::NoCarrier));
+}
+
+#[test]
+fn of_a_namespace_that_nothing_leads_into_it_is_not_said_that_it_has_no_addresses() {
+    let mut facts = described();
+    let hidden = Interface {
+        master: None,
+        addresses: Vec::new(),
+        peer: Some(Other { namespace: Some("web".to_owned()), interface: None, index: 2 }),
+        ..interface(3, "to-web", "veth", &[])
+    };
+    facts.scene.namespaces[0].interfaces = Vec::new();
+    let mut room = Room::new("unseen-1".to_owned(), 0, Owner::Unknown);
+    room.interfaces = vec![hidden];
+    facts.scene.namespaces.push(room);
+    let cable = &mut facts.scene.namespaces[1].interfaces[0];
+    cable.peer = Some(Other { namespace: Some("unseen-1".to_owned()), interface: None, index: 3 });
+    let ask = |facts: &mut Described| trace(facts, "web", flow("10.0.0.77", Proto::Icmp, None), None).cause;
+    let cause = ask(&mut facts).expect("a cause");
+    assert_eq!(cause.code, Code::PeerMissing);
+    assert_eq!(cause.what, "the other end of eth0 in web is nowhere that can be seen");
+    facts.scene.namespaces[3].interfaces[0].up = false;
+    assert_eq!(ask(&mut facts).map(|cause| cause.code), Some(Code::InterfaceDown));
+}
+
 #[test]
 fn the_packet_is_right() {
     let mut facts = described();

@@ -254,6 +254,9 @@ impl Walk<'_> {
                 return Err(cause);
             }
             self.step(&room.namespace, Layer::Route, choice.route.clone());
+            if let Some(cause) = self.stays_on_the_link(room, here.flow) {
+                return Err(cause);
+            }
             self.hairpin(room, here, &choice, input)?;
             self.hook(room, here, Hook::Forward, [Some(input), output], None)?;
         } else {
@@ -264,6 +267,20 @@ impl Walk<'_> {
             (here.flow.source, here.flow.source_port) = (back.source, back.source_port);
         }
         Ok(Some(choice))
+    }
+
+    /// Who has no other IPv6 address sends from a link-local one, and that no router passes on (RFC 4291, section 2.5.6;
+    /// `ip6_forward`, net/ipv6/ip6_output.c).
+    fn stays_on_the_link(&self, router: &Room, flow: Flow) -> Option<Cause> {
+        let source = flow.source.filter(|ip| is_link_local(*ip))?;
+        let (sender, dev) = self.left.first().filter(|_| !self.answer)?;
+        let sender = room(&self.scene, sender)?;
+        let what = format!(
+            "{} has no IPv6 address but {source}, which is link-local: {} passes nothing on that comes from it",
+            sender.namespace, router.namespace
+        );
+        let mend = ip(sender, &format!("address add <address>/<length> dev {dev}"));
+        Some(Cause::new(Code::NoAddress, &sender.namespace, what, Some(mend)))
     }
 
     /// Does it answer echo requests at all?

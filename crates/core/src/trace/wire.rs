@@ -3,8 +3,11 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::cause::{Cause, Code, ip};
-use super::{is_link_local, room};
-use crate::view::{Interface, Room, Scene};
+use super::{is_hidden, is_link_local, room};
+use crate::view::{Interface, Other, Room, Scene};
+
+/// Interfaces on top of each other. More is a loop.
+const DEPTH: usize = 8;
 
 /// An interface on the same wire, and the way there.
 pub(super) struct Reached<'s> {
@@ -51,6 +54,8 @@ pub(super) struct Wire<'s> {
     pub reached: Vec<Reached<'s>>,
     /// The wire leads out of what raum can see: to hardware, or into a hidden namespace.
     pub open: bool,
+    /// It would, if this were not in the way.
+    pub shut: Option<Cause>,
     /// An end that leads nowhere.
     pub loose: Option<Cause>,
 }
@@ -67,7 +72,7 @@ pub(super) fn wire<'s>(scene: &'s Scene, from: &'s Room, interface: &'s Interfac
         bridges: Vec::new(),
         port: None,
     };
-    let mut wire = Wire { reached: Vec::new(), open: false, loose: None };
+    let mut wire = Wire { reached: Vec::new(), open: false, shut: None, loose: None };
     let mut seen: HashSet<(String, u32, bool)> = HashSet::new();
     let mut queue = VecDeque::from([start]);
     while let Some(at) = queue.pop_front() {
@@ -89,6 +94,44 @@ fn down(room: &Room, interface: &Interface) -> Option<Cause> {
     })
 }
 
+/// The interface that another one belongs to, and where it is.
+fn other<'s>(scene: &'s Scene, other: &Other) -> Option<(&'s Room, &'s Interface)> {
+    let there = room(scene, other.namespace.as_deref()?)?;
+    Some((there, there.interfaces.iter().find(|one| one.index == other.index)?))
+}
+
+/// Why an interface that is up has no carrier: what it sits on has none, or is down, and so on down to a cable's other end; or
+/// nobody is there.
+fn no_carrier(scene: &Scene, room: &Room, interface: &Interface) -> Option<Cause> {
+    // the kernel tells what is on top a second later (net/core/link_watch.c)
+    let on_top = |one: &Interface| ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"].contains(&one.kind.as_str());
+    let (mut room, mut interface) = (room, interface);
+    for _ in 0..DEPTH {
+        let below = interface.lower.as_ref().filter(|_| on_top(interface) || !interface.carrier);
+        let below = below.or(interface.peer.as_ref().filter(|_| !interface.carrier));
+        let Some((there, below)) = below.and_then(|below| other(scene, below)) else { break };
+        if let Some(cause) = down(there, below) {
+            return Some(cause);
+        }
+        if below.carrier && !on_top(below) {
+            break;
+        }
+        (room, interface) = (there, below);
+    }
+    if interface.carrier {
+        return None;
+    }
+    let name = &interface.name;
+    let mend = match interface.kind.as_str() {
+        // whoever holds it gives it its carrier (drivers/net/tun.c)
+        "tun" => Some(format!("start the program that {name} in {} belongs to", room.namespace)),
+        "macvlan" | "macvtap" | "vxlan" => Some(ip(room, &format!("link set dev {name} protodown off"))),
+        _ => None,
+    };
+    let what = format!("{name} in {} has no carrier", room.namespace);
+    Some(Cause::new(Code::NoCarrier, &room.namespace, what, mend))
+}
+
 /// Out by an interface: of a bridge by its ports, of a cable to its other end.
 fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mut VecDeque<At<'s>>) {
     let (from, interface) = (at.room, at.interface);
@@ -106,16 +149,18 @@ fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mu
         return;
     }
     let Some(peer) = &interface.peer else {
-        // a VLAN or macvlan sits on another interface, hardware leads to the world
-        wire.open |= interface.kind != "veth" && interface.kind != "dummy" && interface.kind != "loopback";
+        // a VLAN or macvlan sits on another interface, a program has a tap, hardware leads to the world
         if interface.kind == "veth" {
             wire.loose = wire.loose.take().or_else(|| Some(missing(from, interface)));
+        } else if interface.kind != "dummy" && interface.kind != "loopback" {
+            let obstacle = at.obstacle.take().or_else(|| no_carrier(scene, from, interface));
+            wire.open |= obstacle.is_none();
+            wire.shut = wire.shut.take().or(obstacle);
         }
         return;
     };
-    let there = peer.namespace.as_deref().and_then(|name| room(scene, name));
-    let end = there.and_then(|there| Some((there, there.interfaces.iter().find(|end| end.index == peer.index)?)));
-    let Some((there, end)) = end else {
+    let Some((there, end)) = other(scene, peer) else {
+        let there = peer.namespace.as_deref().and_then(|name| room(scene, name));
         wire.open |= peer.namespace.is_none() || there.is_some_and(|there| !there.missing.is_empty());
         wire.loose = wire.loose.take().or_else(|| Some(missing(from, interface)));
         return;
@@ -134,6 +179,17 @@ fn outward<'s>(scene: &'s Scene, mut at: At<'s>, wire: &mut Wire<'s>, queue: &mu
             sent: interface.mtu,
             mend: ip(there, &format!("link set dev {} mtu {}", end.name, interface.mtu)),
         });
+    }
+    if is_hidden(there) {
+        // who has which address there cannot be seen, nor what becomes of a packet
+        match at.obstacle {
+            Some(obstacle) => wire.shut = wire.shut.take().or(Some(obstacle)),
+            None => {
+                wire.open = true;
+                wire.loose = wire.loose.take().or_else(|| Some(missing(from, interface)));
+            }
+        }
+        return;
     }
     at.way.push((from.namespace.clone(), format!("{} -> {} in {}", interface.name, end.name, there.namespace)));
     queue.push_back(At { room: there, interface: end, out: false, ..at });

@@ -28,7 +28,8 @@ pub struct Room {
     /// `docker:0a1b2c3d4e5f` where Docker does not tell; `pid:1234`;
     /// `red@1234` for a name in the mounts of process 1234.
     pub namespace: String,
-    /// The number that the kernel gives it: `net:[4026531840]`.
+    /// The number that the kernel gives it: `net:[4026531840]`; 0 where nothing leads into it but a cable, and only its
+    /// interfaces are known.
     pub inode: u64,
     /// Whose it is.
     pub owner: Owner,

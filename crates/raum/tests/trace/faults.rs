@@ -21,7 +21,7 @@ fn ns(name: &str) -> NsId {
     name.parse().expect("a name")
 }
 
-fn link(name: &str) -> IfName {
+pub fn link(name: &str) -> IfName {
     IfName::new(name).expect("a name")
 }
 
@@ -31,7 +31,7 @@ fn run(op: Op) {
     assert_eq!(outcome, Some(Outcome::Done), "{op:?}");
 }
 
-fn open(name: &str) -> OwnedFd {
+pub fn open(name: &str) -> OwnedFd {
     match ns(name) {
         NsId::Host => present().expect("here"),
         NsId::Named(name) => named(&name).expect("a namespace"),
@@ -40,7 +40,7 @@ fn open(name: &str) -> OwnedFd {
 
 /// One message of rtnetlink inside a namespace.
 #[track_caller]
-fn tell(place: &str, fill: impl FnOnce(&mut Requests) + Send) {
+pub fn tell(place: &str, fill: impl FnOnce(&mut Requests) + Send) {
     let told = in_namespace(open(place), || {
         let mut requests = Requests::new();
         fill(&mut requests);
@@ -49,7 +49,7 @@ fn tell(place: &str, fill: impl FnOnce(&mut Requests) + Send) {
     told.expect("inside").expect("done");
 }
 
-fn index(place: &str, name: &str) -> u32 {
+pub fn index(place: &str, name: &str) -> u32 {
     let text = in_namespace(open(place), || std::fs::read_to_string("/proc/thread-self/net/dev_snmp6").is_ok());
     drop(text);
     let path = name.to_owned();
@@ -178,7 +178,7 @@ pub fn permanent(place: &str, dev: &str, address: &str) {
     });
 }
 
-/// Sets something of a bridge's port: `IFLA_BRPORT_STATE` (1), `IFLA_BRPORT_ISOLATED` (33).
+/// Sets something of a bridge's port: `IFLA_BRPORT_STATE` (1), `IFLA_BRPORT_MODE` (4: hairpin), `IFLA_BRPORT_ISOLATED` (33).
 pub fn bridge_port(name: &str, attribute: u16, value: u8) {
     let index = index("host", name);
     tell("host", |requests| {
@@ -214,6 +214,13 @@ pub fn own_drop(place: &str, lab: &str) {
         chains: [("forward".to_owned(), chain)].into(),
     };
     run(Op::ReplaceTable { ns: ns(place), table });
+}
+
+/// Somebody is connected to somebody who listens there, until the test ends.
+pub fn connect(place: &str, to: &str) {
+    let to = to.to_owned();
+    let stream = in_namespace(open(place), || std::net::TcpStream::connect(to)).expect("inside").expect("a connection");
+    std::mem::forget(stream);
 }
 
 /// Somebody listens there, until the test ends.

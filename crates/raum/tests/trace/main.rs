@@ -2,10 +2,22 @@
 //! that mends it can be run, it mends it.
 //!
 //! Each row: the lab, what is asked, the fault, the cause. Faults are made by the kernel's own interfaces; those that need
-//! somebody else's rules are made with `nft`, and left out where it is not installed. What the whole machine shares (the
-//! neighbour table, the limit of tracked connections) is not filled for a test: see `core/src/trace/tests.rs`.
+//! somebody else's rules are made with `nft`, and left out where it is not installed. Limits that the whole machine shares are in
+//! `machine.rs`, and only reached where the machine is the tests' own.
 
+/// One test for each row, so that they run side by side.
+macro_rules! rows {
+    ($($name:ident: $row:expr),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            $crate::machine::beside_others(|| $row.test());
+        })*
+    };
+}
+
+mod ends;
 mod faults;
+mod machine;
 mod verdicts;
 
 use std::process::Command;
@@ -78,8 +90,7 @@ fn mended(report: &Report, lab: &str) -> bool {
     let Some(mend) = report.trace.cause.as_ref().and_then(|cause| cause.mend.as_deref()) else { return false };
     let (first, repair) = mend.split_once(" && raum ").map_or((mend, None), |(first, rest)| (first, Some(rest)));
     if let Some(repair) = repair.or_else(|| mend.strip_prefix("raum ")).filter(|repair| repair.contains(" up ")) {
-        let fine =
-            first.starts_with("raum ") || Command::new("sh").args(["-c", first]).status().expect("a shell").success();
+        let fine = first.starts_with("raum ") || machine::shell(first).status.success();
         assert!(fine, "{first}, before {repair}");
         up(lab);
         return true;
@@ -91,7 +102,7 @@ fn mended(report: &Report, lab: &str) -> bool {
     if mend.contains(['<', '…']) || Command::new(program).arg("-V").output().is_err() {
         return false;
     }
-    let output = Command::new("sh").args(["-c", mend]).output().expect("a shell");
+    let output = machine::shell(mend);
     assert!(output.status.success(), "{mend}: {}", String::from_utf8_lossy(&output.stderr));
     true
 }
@@ -105,6 +116,8 @@ struct Row {
     families: &'static [bool],
     /// It arrives before the fault; not so where the fault is to ask for somebody who is not there.
     arrives: bool,
+    /// What is there beside the lab.
+    before: fn(v6: bool),
     fault: fn(v6: bool),
     cause: Code,
     /// The answer is lost, not the packet.
@@ -124,6 +137,7 @@ impl Row {
         to: ["203.0.113.1", "2001:db8::1"],
         families: BOTH,
         arrives: true,
+        before: |_| {},
         fault: |_| {},
         cause: Code::Unexplained,
         answer: false,
@@ -141,6 +155,7 @@ impl Row {
 
     fn one(&self, v6: bool) {
         up(self.lab);
+        (self.before)(v6);
         let to = self.to[usize::from(v6)];
         if self.arrives {
             // on a busy machine an answer may come too late
@@ -183,16 +198,6 @@ fn down_all() {
     }
 }
 
-/// One test for each row, so that they run side by side.
-macro_rules! rows {
-    ($($name:ident: $row:expr),* $(,)?) => {
-        $(#[test]
-        fn $name() {
-            sandbox::run(|| $row.test());
-        })*
-    };
-}
-
 rows! {
     interface_down_here: Row { fault: |_| set("street-laptop", "eth0", false), cause: Code::InterfaceDown,
         says: "eth0 in street-laptop is down", ..Row::STREET },
@@ -203,7 +208,12 @@ rows! {
     no_carrier: Row { fault: |_| master(&port_of("shop-web"), None), cause: Code::NoCarrier,
         says: "has no ports", ..Row::SHOP },
     no_address: Row { fault: |v6| without_address("street-laptop", "eth0", ["192.168.1.20/24", "fd01::20/64"][usize::from(v6)]),
-        cause: Code::NoAddress, ..Row::STREET },
+        cause: Code::NoAddress, says: "street-laptop has no IPv", ..Row::STREET },
+    // as it is once the kernel has seen that nobody else has it
+    no_address_but_a_link_local_one: Row { families: V6, fault: |_| {
+            add_address("street-laptop", "eth0", "fe80::20/64");
+            without_address("street-laptop", "eth0", "fd01::20/64");
+        }, cause: Code::NoAddress, says: "which is link-local: street-router passes nothing on", ..Row::STREET },
     wrong_prefix_here: Row { fault: |v6| narrow("rooms-red", "eth0", v6, ["10.0.0.1", "fd00::1"]), cause: Code::WrongPrefix,
         says: "is on the wire of eth0", ..Row::ROOMS },
     wrong_prefix_there: Row { fault: |v6| narrow("rooms-blue", "eth0", v6, ["10.0.0.130", "fd00::130"]),
@@ -228,8 +238,8 @@ rows! {
         cause: Code::RouteForbids, says: "unreachable", arrives: true, to: ["203.0.113.1", "2001:db8::1"], ..Row::STREET },
     rule_forbids: Row { fault: |v6| policy("street-laptop", v6, 77, None), cause: Code::RuleForbids,
         says: "the rule `77: from all prohibit`", ..Row::STREET },
-    rule_of_a_source_forbids: Row { to: ["203.0.113.1:80", ""], arrives: false, families: V4,
-        fault: |_| { listen("street-server", "0.0.0.0:80"); refuse_from("street-laptop", "192.168.1.20", 6); },
+    rule_of_a_source_forbids: Row { to: ["203.0.113.1:80", ""], families: V4,
+        before: |_| listen("street-server", "0.0.0.0:80"), fault: |_| refuse_from("street-laptop", "192.168.1.20", 6),
         cause: Code::RuleForbids, says: "blackhole", ..Row::STREET },
     rule_of_a_router_forbids: Row { fault: |v6| refuse_from("plain-router", ["10.1.0.2", "fd0a::2"][usize::from(v6)], 7),
         cause: Code::RuleForbids, says: "unreachable` in plain-router", ..Row::PLAIN },
@@ -266,6 +276,10 @@ rows! {
         ..Row::STREET },
     port_isolated: Row { fault: |_| { bridge_port(&port_of("street-router"), 33, 1);
             bridge_port(&port_of("street-laptop"), 33, 1); }, cause: Code::PortIsolated, ..Row::STREET },
+    hairpin_off: Row { from: "web", to: ["10.10.0.1:8080", "[fd10::1]:8080"], families: if_br_netfilter(),
+        before: |_| { bridged_packets_meet_the_rules(); listen("shop-web", "[::]:80"); },
+        fault: |_| bridge_port(&port_of("shop-web"), 4, 0), cause: Code::HairpinOff, says: "may not send out what came in",
+        ..Row::SHOP },
     mtu_black_hole: Row { fault: |_| mtu(&port_of("street-laptop"), 1300), cause: Code::MtuBlackHole, says: "1300",
         ..Row::STREET },
     nat_missing: Row { fault: |_| no_table("street-router", "raum-street"), cause: Code::NatMissing, answer: true,
@@ -293,7 +307,7 @@ macro_rules! foreign {
     ($($name:ident: $row:expr),* $(,)?) => {
         $(#[test]
         fn $name() {
-            sandbox::run(|| {
+            machine::beside_others(|| {
                 if Command::new("nft").arg("--version").output().is_ok() {
                     $row.test();
                 }
@@ -343,8 +357,7 @@ foreign! {
         }\n}" }),
         cause: Code::NatForeign, says: "chain ip", ..Row::STREET },
     br_netfilter: Row { fault: |_| {
-            sysctl_if_there("host", "net/bridge/bridge-nf-call-iptables", "1");
-            sysctl_if_there("host", "net/bridge/bridge-nf-call-ip6tables", "1");
+            bridged_packets_meet_the_rules();
             nft("host", "table inet fw {
                 chain f { type filter hook forward priority 5; policy drop;
                 }\n}");
@@ -352,14 +365,21 @@ foreign! {
         families: if_br_netfilter(), cause: Code::BrNetfilter, says: "br_netfilter", ..Row::STREET },
 }
 
+/// A kernel without `br_netfilter` never shows bridged packets to the IP rules.
 fn if_br_netfilter() -> &'static [bool] {
-    // a kernel without it never shows bridged packets to the IP rules
-    if std::path::Path::new("/proc/sys/net/bridge").exists() { BOTH } else { &[] }
+    let there = std::path::Path::new("/proc/sys/net/bridge").exists();
+    assert!(there || !machine::is_own(), "the module br_netfilter is to be loaded where the machine is the tests' own");
+    if there { BOTH } else { &[] }
+}
+
+fn bridged_packets_meet_the_rules() {
+    sysctl_if_there("host", "net/bridge/bridge-nf-call-iptables", "1");
+    sysctl_if_there("host", "net/bridge/bridge-nf-call-ip6tables", "1");
 }
 
 #[test]
 fn namespaces_of_others_are_traced_by_the_name_that_a_scene_gives_them() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(STREET);
         bind("street-server", "/run/docker/netns/0a1b2c3d4e5f");
         unname("street-server");
@@ -374,7 +394,7 @@ fn namespaces_of_others_are_traced_by_the_name_that_a_scene_gives_them() {
 
 #[test]
 fn the_rule_that_chose_the_table_is_told_where_it_is_not_a_usual_one() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(STREET);
         for (to, v6) in [("203.0.113.1", false), ("2001:db8::1", true)] {
             let said = |report: &Report| -> Vec<String> {
@@ -397,7 +417,7 @@ fn the_rule_that_chose_the_table_is_told_where_it_is_not_a_usual_one() {
 
 #[test]
 fn what_cannot_be_followed_is_said() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(STREET);
         for (to, v6, says) in [
             ("192.168.1.255", false, "a packet to many"),
@@ -419,7 +439,7 @@ fn what_cannot_be_followed_is_said() {
 /// Root on the host alone may ask for the kernel's reasons, and only where tracefs is: then they are the right ones.
 #[test]
 fn the_kernels_own_reason_is_told_to_who_may_ask() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(STREET);
         own_drop("street-router", "street");
         // under load the kernel may pass the packet on in another thread, which is not listened to

@@ -8,7 +8,7 @@ use raum_core::trace::Code;
 use raum_kernel::sandbox;
 
 use super::faults::*;
-use super::{STREET, ask, sandboxed, up};
+use super::{STREET, ask, machine, sandboxed, up};
 
 /// A shop on the host with published ports, and a client outside.
 const SHOP: &str = r#"
@@ -51,7 +51,7 @@ fn delivered(asked: impl Fn() -> Report) -> Report {
 
 #[test]
 fn an_answer_to_localhost_is_followed_to_its_end() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(SHOP);
         listen("shop-web", "0.0.0.0:80");
         let report = ask("host", "127.0.0.1:8080", false);
@@ -67,7 +67,7 @@ fn an_answer_to_localhost_is_followed_to_its_end() {
 
 #[test]
 fn published_ports_work_from_everywhere() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         for bridged in ["0", "1"] {
             sandboxed(|| {
                 for family in ["ip", "ip6"] {
@@ -97,7 +97,7 @@ fn published_ports_work_from_everywhere() {
 
 #[test]
 fn a_family_is_chosen_that_both_have() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         up(MIXED);
         let report = delivered(|| run(&Place::default(), "c", &"d".parse().expect("a target"), None).expect("a trace"));
         assert_eq!(report.trace.flow.destination.to_string(), "fd88::2");
@@ -126,7 +126,7 @@ fn what_a_lab_has_lost_comes_back_with_its_own_up() {
         |v6| without_address("street-laptop", "eth0", ["192.168.1.20/24", "fd01::20/64"][usize::from(v6)]),
         |v6| without_address("street-router", "eth0", ["192.168.1.1/24", "fd01::1/64"][usize::from(v6)]),
     ];
-    sandbox::run(|| {
+    machine::beside_others(|| {
         for (lose, v6) in lost.into_iter().flat_map(|lose| [(lose, false), (lose, true)]) {
             sandboxed(|| {
                 up(STREET);
@@ -143,7 +143,7 @@ fn what_a_lab_has_lost_comes_back_with_its_own_up() {
 
 #[test]
 fn what_somebody_put_into_a_labs_own_table_goes_with_its_up() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         if Command::new("nft").arg("--version").output().is_err() {
             return;
         }
@@ -162,7 +162,7 @@ fn what_somebody_put_into_a_labs_own_table_goes_with_its_up() {
 
 #[test]
 fn a_labs_own_link_of_the_host_is_named_at_its_switch() {
-    sandbox::run(|| {
+    machine::beside_others(|| {
         let lab = SHOP.replace("gateway: [203.0.113.1, \"2001:db8::1\"]", "");
         for (to, v6) in [("203.0.113.2", false), ("2001:db8::2", true)] {
             up(&lab);
