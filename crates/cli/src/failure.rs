@@ -212,6 +212,12 @@ fn explain(error: &Error) -> String {
             Some(&format!("`raum up FILE` of its lab file does the rest; `raum down {lab}` removes what there is")),
         ),
         Error::NoNamespace(_) => lines(&error.to_string(), Some("`raum graph --all` shows them, with their names")),
+        Error::NothingToImport => lines(
+            &error.to_string(),
+            Some(
+                "name namespaces that are no lab's, as `raum show` lists them; of the host, what leads to them is imported too",
+            ),
+        ),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
     }

@@ -25,10 +25,15 @@ pub struct LabFile {
 impl LabFile {
     /// Reads a file, or standard input for `-`.
     pub fn read(path: &Path) -> Result<Self, Failure> {
+        Self::read_or(path, "name a lab file, like shop.yaml, or write raum.yaml here")
+    }
+
+    /// As [`LabFile::read`], with the way out where there is no `raum.yaml`.
+    pub fn read_or(path: &Path, way_out: &str) -> Result<Self, Failure> {
         let shown = path.display().to_string();
         let fail = |error: std::io::Error| {
             let help = (error.kind() == std::io::ErrorKind::NotFound && path == Path::new("raum.yaml"))
-                .then(|| "name a lab file: raum up examples/shop.yaml".to_owned());
+                .then(|| way_out.to_owned());
             Failure::usage(format!("cannot read {shown}: {}", words(&error)), help)
         };
         let mut bytes = Vec::new();

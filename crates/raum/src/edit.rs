@@ -83,10 +83,11 @@ impl Labs {
     /// The lab file of a lab that is up, whoever wrote it: a file, or steps.
     ///
     /// # Errors
-    /// [`Error::NoLab`], or [`Error::NoRecord`] if it is there but nobody knows what it should be.
+    /// [`Error::NoLab`], or [`Error::NoRecord`] or [`Error::Interrupted`] if it is there but nobody knows what it should be.
     pub fn text(&mut self, lab: &LabName) -> Result<String, Error> {
         match Record::read(self.place(), lab)?.and_then(|record| record.text) {
             Some(text) => Ok(text),
+            None if self.place().has(lab, JOURNAL) => Err(Error::Interrupted(lab.clone())),
             None if self.is_there(lab)? => Err(Error::NoRecord(lab.clone())),
             None => Err(Error::NoLab(lab.to_string())),
         }

@@ -82,6 +82,9 @@ pub enum Error {
     /// No such namespace.
     #[error("there is no network namespace `{0}` on this host")]
     NoNamespace(String),
+    /// No namespaces that could be imported, or the host alone.
+    #[error("there is nothing to import")]
+    NothingToImport,
     /// No such lab.
     #[error("no lab `{0}` is up on this host")]
     NoLab(String),

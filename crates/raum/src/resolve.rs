@@ -3,7 +3,7 @@
 //! Made of file names alone, no lab is read: `raum exec` is used in loops and must cost nothing.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -104,7 +104,7 @@ pub fn resolve(place: &Place, text: &str) -> Result<Resolved, ResolveError> {
 }
 
 /// The address that is meant by a text: an address, or a node's own one: of `from`'s lab, else of any namespace that
-/// [`resolve`] finds. Of several, one on a network that `from` is on too, else one of a family that `from` has, then IPv4 before
+/// [`resolve`] finds, else `localhost`. Of several, one on a network that `from` is on too, else one of a family that `from` has, then IPv4 before
 /// IPv6, unless a family is asked for.
 ///
 /// # Errors
@@ -120,7 +120,10 @@ pub fn address(place: &Place, from: &Resolved, text: &str, v6: Option<bool>) -> 
     let found = match found {
         Some(found) => found,
         None => {
-            let to = resolve(place, text)?;
+            let to = match resolve(place, text) {
+                Err(ResolveError::Unknown(_)) if text == "localhost" => return Ok(loopback(v6)),
+                found => found?,
+            };
             let observe = |error| ResolveError::Observe { text: text.to_owned(), error };
             match recorded(place, to.lab.as_ref(), to.node.as_ref()) {
                 Some(found) => found,
@@ -129,6 +132,11 @@ pub fn address(place: &Place, from: &Resolved, text: &str, v6: Option<bool>) -> 
         }
     };
     found.address(v6, theirs.as_ref()).ok_or_else(none)
+}
+
+/// `localhost`, as /etc/hosts has it in every namespace: the sender's own.
+fn loopback(v6: Option<bool>) -> IpAddr {
+    if v6 == Some(true) { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() }
 }
 
 /// What no record tells: a namespace's addresses as they are, IPv4 first.

@@ -80,7 +80,7 @@ fn meant(labs: &mut Labs, lab: &LabName) -> Result<String, Failure> {
 /// A file if there is one or it looks like one, else the name of a lab.
 fn lab_of(text: &str, files: &mut Vec<(LabName, PathBuf)>) -> Result<LabName, Failure> {
     if is_file(text) {
-        let file = LabFile::read(Path::new(text))?;
+        let file = LabFile::read_or(Path::new(text), "name a lab, or its file; `raum ls` lists those that are up")?;
         let name = file.parse()?.name.value;
         files.extend(file.path.map(|path| (name.clone(), path)));
         return Ok(name);

@@ -32,7 +32,9 @@ fn failed(error: &TraceError) -> Failure {
 
 fn text(report: &Report, to: &str) -> String {
     let trace = &report.trace;
-    let mut text = format!("{} → {}  {}\n", paint(STRONG, &report.from), paint(STRONG, to), paint(DIM, trace.flow));
+    // where the way ended before it began nobody knows the packet
+    let flow = if trace.flow.destination.is_unspecified() { String::new() } else { format!("  {}", trace.flow) };
+    let mut text = format!("{} → {}{}\n", paint(STRONG, &report.from), paint(STRONG, to), paint(DIM, flow));
     steps(&trace.there, &mut text);
     if !trace.back.is_empty() {
         text += &format!("{}\n", paint(DIM, "and the answer"));

@@ -56,6 +56,9 @@ impl FromStr for Target {
         if to.is_empty() {
             return Err(no("where to?"));
         }
+        if to.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified()) {
+            return Err(no("this means no address at all"));
+        }
         let proto = match (proto, port) {
             (Some(Proto::Tcp | Proto::Udp), None) => return Err(no("tcp and udp need a port")),
             (Some(Proto::Icmp), Some(_)) => return Err(no("icmp has no ports")),
@@ -83,9 +86,20 @@ mod tests {
         assert_eq!(read("docker:0a1b2c3d4e5f"), ok("docker:0a1b2c3d4e5f", Proto::Icmp, None));
         assert_eq!(read("pid:1234:80"), ok("pid:1234", Proto::Tcp, Some(80)));
         assert_eq!(read("web/icmp"), ok("web", Proto::Icmp, None));
-        for wrong in
-            ["", ":80", "web:", "web:0", "web:x", "web:80/sctp", "web/tcp", "web:1/icmp", "[fd00::1", "web:70000"]
-        {
+        for wrong in [
+            "",
+            ":80",
+            "web:",
+            "web:0",
+            "web:x",
+            "web:80/sctp",
+            "web/tcp",
+            "web:1/icmp",
+            "[fd00::1",
+            "web:70000",
+            "::",
+            "0.0.0.0:1",
+        ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -116,10 +116,13 @@ fn one(address: &At<Address>, switch: Option<&Switch>, far: &Side<'_>) -> Option
     let what = named(ip, net).or_else(|| named(ip, subnet?.value))?;
     let usable = Usable::of(net.trunc());
     let (first, last) = (usable.address(usable.first), usable.address(usable.last));
-    problem(format!("{ip} is the {what} of {}", net.trunc()))
-        .label("no interface can have it")
-        .help(format!("{first} to {last} are possible"))
-        .into()
+    // of a large network raum itself chooses from the beginning, while a person may take any
+    let possible = if v6 && net.max_prefix_len() - net.prefix_len() > 16 {
+        format!("any other of {} is possible, like {first}", net.trunc())
+    } else {
+        format!("{first} to {last} are possible")
+    };
+    problem(format!("{ip} is the {what} of {}", net.trunc())).label("no interface can have it").help(possible).into()
 }
 
 /// What an address of a network means, if not an interface.

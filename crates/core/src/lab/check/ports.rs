@@ -16,9 +16,9 @@ pub(super) fn check(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
     let mut taken = Taken::default();
     let elsewhere = Elsewhere::of(scene);
     for node in scene.lab.nodes.iter().filter(|n| !n.name.is_host()) {
-        for publish in &node.publish {
+        for (number, publish) in node.publish.iter().enumerate() {
             problems.extend(range(publish.ports, publish.target, &publish.span));
-            problems.extend(way(scene, node, publish));
+            problems.extend(way(scene, node, publish, number == 0));
             problems.extend(listener(scene, &elsewhere, publish));
             problems.extend(elsewhere.conflict(scene, node, publish));
             let (address, ports) = (publish.address.filter(|a| !a.is_unspecified()), publish.ports);
@@ -136,20 +136,20 @@ fn range((first, last): (u16, u16), target: u16, span: &Range<usize>) -> Option<
     None
 }
 
-/// Can the host reach the node, in the family of the published address?
-fn way(scene: &Scene<'_>, node: &Node, publish: &At<Publish>) -> Option<Problem> {
+/// Can the host reach the node, in the family of the published address? Where it cannot at all, the first port says so for all.
+fn way(scene: &Scene<'_>, node: &Node, publish: &At<Publish>, is_first: bool) -> Option<Problem> {
     let name = node.name.as_str();
     let leads = |v6: bool| way_from_host(&scene.wiring, &node.name, v6).is_some();
     let problem = |message: String| Problem::new(message, publish.span.clone());
     if !leads(false) && !leads(true) {
         let ways = scene.wiring.host_gateways().map(|(_, b)| format!("`{}`", b.switch.name.value));
-        return problem(format!("the host has no way to `{name}`"))
+        let problem = problem(format!("the host has no way to `{name}`"))
             .label("a published port leads from the host to it")
             .help(match list(ways) {
                 Some(ways) => format!("put `{name}` on a switch with `gateway: host`: {ways}"),
                 None => format!("put `{name}` on a switch with `gateway: host` and a `subnet`"),
-            })
-            .into();
+            });
+        return is_first.then_some(problem);
     }
     let address = publish.address.filter(|a| !a.is_unspecified())?;
     if address == IpAddr::from(Ipv6Addr::LOCALHOST) && scene.around.bridged_v6_meets_rules() {
