@@ -6,8 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use raum_core::name::NsName;
 
-/// The directory where namespaces have their names.
-const NETNS_DIR: &str = "/run/netns";
+use crate::directory::PATH;
 
 /// The processes inside each of these namespaces, those without any left out. Processes that this user may not look at are
 /// not seen.
@@ -16,7 +15,7 @@ pub fn inside(names: &[NsName]) -> Vec<(NsName, Vec<u32>)> {
     // device and inode of the nsfs file are the namespace's identity (man 7 namespaces)
     let identity = |path: &str| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     let wanted: HashMap<(u64, u64), &NsName> =
-        names.iter().filter_map(|name| Some((identity(&format!("{NETNS_DIR}/{name}"))?, name))).collect();
+        names.iter().filter_map(|name| Some((identity(&format!("{PATH}/{name}"))?, name))).collect();
     let mut found: HashMap<&NsName, Vec<u32>> = HashMap::new();
     if !wanted.is_empty() {
         let pids = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -3,9 +3,7 @@
 use raum_core::host::{ObserveError, OpError};
 use raum_core::name::NsId;
 use raum_core::view::View;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use crate::errno;
 use crate::namespace;
 use crate::nft;
 use crate::scene::{lab, link, neighbour, route};
@@ -19,12 +17,10 @@ pub fn view(ns: &NsId) -> Result<View, ObserveError> {
     let told = |cause| ObserveError { what: format!("namespace {ns}"), cause };
     match ns {
         NsId::Host => read(ns).map_err(told),
-        NsId::Named(name) => {
-            let path = format!("/run/netns/{name}");
-            let fd = openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
-                .map_err(|cause| told(errno::at(&path, cause)))?;
-            namespace::in_namespace(fd, || read(ns)).and_then(|view| view).map_err(told)
-        }
+        NsId::Named(name) => namespace::named(name)
+            .and_then(|fd| namespace::in_namespace(fd, || read(ns)))
+            .and_then(|view| view)
+            .map_err(told),
     }
 }
 

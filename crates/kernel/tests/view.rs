@@ -4,6 +4,7 @@ use std::fs;
 
 use raum_core::name::NsId;
 use raum_kernel::{sandbox, view};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 #[test]
 fn the_loopback_of_a_fresh_namespace_is_shown() {
@@ -25,5 +26,15 @@ fn a_namespace_that_is_not_there_is_told_with_its_path() {
     sandbox::run(|| {
         let error = view::view(&"nowhere".parse::<NsId>().expect("a name")).expect_err("no such namespace");
         assert!(error.to_string().contains("/run/netns/nowhere"), "{error}");
+    });
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_namespace_is_not_waited_for() {
+    sandbox::run(|| {
+        fs::create_dir_all("/run/netns").expect("a folder");
+        mknodat(CWD, "/run/netns/pipe", FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+        let error = view::view(&"pipe".parse::<NsId>().expect("a name")).expect_err("no namespace");
+        assert!(error.to_string().contains("EINVAL"), "{error}");
     });
 }

@@ -14,8 +14,10 @@
 mod decode;
 mod expr;
 
+use std::collections::HashMap;
+
 use raum_core::host::OpError;
-use raum_core::ruleset::{Family, Ruleset, Table};
+use raum_core::ruleset::{Family, Rule, Ruleset, Table};
 use rustix::io::Errno;
 
 use crate::errno;
@@ -129,12 +131,18 @@ fn read_once(socket: &mut Socket, choose: &dyn Fn(&Table) -> bool) -> Result<Rul
             table.chains.push(chain);
         }
     }
+    // by their chains first: a node of Kubernetes has ten thousand chains, and no rule looks through all of them
+    let mut rules: HashMap<(u8, String, String), Vec<Rule>> = HashMap::new();
     for (family, found) in dump(socket, GET_RULE, 0, &[])?.answers().filter_map(split) {
-        let Some(table) = owner(&mut ruleset, family, found) else { continue };
-        let chain = found.find(2).and_then(Attribute::text);
-        let chain = table.chains.iter_mut().find(|known| Some(known.name.as_str()) == chain);
-        if let (Some(chain), Some(rule)) = (chain, decode::rule(found)) {
-            chain.rules.push(rule);
+        let text = |kind| found.find(kind).and_then(Attribute::text).map(str::to_owned);
+        if let (Some(table), Some(chain), Some(rule)) = (text(1), text(2), decode::rule(found)) {
+            rules.entry((family, table, chain)).or_default().push(rule);
+        }
+    }
+    for table in &mut ruleset.tables {
+        for chain in &mut table.chains {
+            let place = (table.family.number(), table.name.clone(), chain.name.clone());
+            chain.rules = rules.remove(&place).unwrap_or_default();
         }
     }
     Ok(ruleset)

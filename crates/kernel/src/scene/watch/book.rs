@@ -358,13 +358,9 @@ impl Known {
     /// Takes what is there now for known, and says what is different.
     fn compare(&mut self, links: Vec<link::Link>, addresses: Vec<(u32, IpNet)>, events: &mut Vec<Event>) {
         let (links, _) = link::named(links);
-        let gone: Vec<u32> = self
-            .links
-            .keys()
-            .copied()
-            .filter(|index| !links.iter().any(|link| link.interface.index == *index))
-            .collect();
-        for index in gone {
+        let there: BTreeSet<u32> = links.iter().map(|link| link.interface.index).collect();
+        let gone = self.links.keys().copied().filter(|index| !there.contains(index));
+        for index in gone.collect::<Vec<_>>() {
             events.extend(self.link_gone(index));
         }
         for link in links {
