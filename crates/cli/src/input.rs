@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use raum::Labs;
 use raum_core::lab::{Lab, parse};
 use raum_core::name::LabName;
 use raum_core::problem::Problem;
@@ -83,9 +84,10 @@ impl LabFile {
     }
 }
 
-/// Where a file or a lab can be named: a file if there is one or it looks like one.
-pub fn is_file(text: &str) -> bool {
-    text == "-" || text.contains(['/', '.']) || Path::new(text).is_file()
+/// Where a file or a lab can be named: a file if it looks like one, or is one and no lab of that name is up.
+pub fn is_file(text: &str, labs: &mut Labs) -> bool {
+    let mut is_up = || labs.list().is_ok_and(|labs| labs.iter().any(|found| found.lab.as_str() == text));
+    text == "-" || text.contains(['/', '.']) || (Path::new(text).is_file() && !is_up())
 }
 
 /// An I/O error without Rust's `(os error 2)`.

@@ -31,9 +31,9 @@ pub fn run(what: &[String], all: bool, look: Look) -> Result<Exit, Failure> {
     let names = if all {
         labs.list()?.into_iter().map(|found| found.lab).collect()
     } else if what.is_empty() {
-        BTreeSet::from([lab_of("raum.yaml", &mut files)?])
+        BTreeSet::from([lab_of("raum.yaml", &mut labs, &mut files)?])
     } else {
-        what.iter().map(|what| lab_of(what, &mut files)).collect::<Result<BTreeSet<_>, _>>()?
+        what.iter().map(|what| lab_of(what, &mut labs, &mut files)).collect::<Result<BTreeSet<_>, _>>()?
     };
     let mut worst = Exit::Done;
     let mut reports = Vec::new();
@@ -77,9 +77,9 @@ fn meant(labs: &mut Labs, lab: &LabName) -> Result<String, Failure> {
     Ok(near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())
 }
 
-/// A file if there is one or it looks like one, else the name of a lab.
-fn lab_of(text: &str, files: &mut Vec<(LabName, PathBuf)>) -> Result<LabName, Failure> {
-    if is_file(text) {
+/// The lab of a file, or of that name.
+fn lab_of(text: &str, labs: &mut Labs, files: &mut Vec<(LabName, PathBuf)>) -> Result<LabName, Failure> {
+    if is_file(text, labs) {
         let file = LabFile::read_or(Path::new(text), "name a lab, or its file; `raum ls` lists those that are up")?;
         let name = file.parse()?.name.value;
         files.extend(file.path.map(|path| (name.clone(), path)));

@@ -83,7 +83,7 @@ pub fn run(asked: &Asked, look: Look) -> Result<Exit, Failure> {
 
 /// The lab as it is up, and what its file expects now, or expected when it was brought up.
 fn find(labs: &mut Labs, what: &str) -> Result<(Record, Vec<Expectation>), Failure> {
-    let (name, from_file) = if is_file(what) {
+    let (name, from_file) = if is_file(what, labs) {
         let file = LabFile::read_or(Path::new(what), "name a lab that is up, or its file; `raum ls` lists them")?;
         let lab = file.parse()?;
         let problems = labs.check(&lab)?;
