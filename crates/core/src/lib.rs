@@ -20,6 +20,7 @@ pub mod import;
 pub mod lab;
 pub mod model;
 pub mod name;
+pub mod natural;
 pub mod network_order;
 pub mod nft;
 pub mod picture;

@@ -149,11 +149,11 @@ fn containers_are_called_what_their_engine_calls_them() {
 #[test]
 fn hundreds_of_namespaces_are_found() {
     sandbox::run(|| {
-        let all: Vec<OwnedFd> = (0..200).map(|n| bare::bound(&format!("/run/netns/many-{n:03}"))).collect();
+        let all: Vec<OwnedFd> = (0..200).map(|n| bare::bound(&format!("/run/netns/many-{n}"))).collect();
         let scene = scene::look(Parts::LINKS, |room| room.namespace.starts_with("many-")).expect("a scene");
         assert_eq!(scene.namespaces.len(), all.len());
         for (n, (room, ns)) in scene.namespaces.iter().zip(&all).enumerate() {
-            assert_eq!((room.namespace.as_str(), room.inode), (format!("many-{n:03}").as_str(), inode(ns)));
+            assert_eq!((room.namespace.as_str(), room.inode), (format!("many-{n}").as_str(), inode(ns)));
             assert_eq!(room.interfaces.len(), 1);
         }
     });

@@ -7,6 +7,7 @@ use raum::Labs;
 use raum::expect::{Limits, Suite, Verdict};
 use raum::record::Record;
 use raum_core::name::{LabName, NodeName};
+use raum_core::natural::natural;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -60,7 +61,9 @@ pub fn run(lab: Option<&str>, timeout: u64, v6: Option<bool>, look: Look) -> Res
         verdict,
     });
     let mut ways: Vec<Way<'_>> = ways.collect();
-    ways.sort_by_key(|way| (counted(way.from), counted(way.to), way.verdict.to.is_some_and(|to| to.is_ipv6())));
+    let v6 = |way: &Way<'_>| way.verdict.to.is_some_and(|to| to.is_ipv6());
+    let order = |a: &NodeName, b: &NodeName| natural(a.as_str(), b.as_str());
+    ways.sort_by(|a, b| order(a.from, b.from).then_with(|| order(a.to, b.to)).then_with(|| v6(a).cmp(&v6(b))));
     if look.json {
         answer_json(&Report { lab: &record.lab, passed, ways });
     } else {
@@ -92,13 +95,6 @@ fn find(labs: &mut Labs, lab: Option<&str>) -> Result<Record, Failure> {
     record.ok_or_else(|| raum::Error::NoLab(name.to_string()).into())
 }
 
-/// The order in which people count: n2 before n10.
-fn counted(name: &NodeName) -> (&str, u64, &str) {
-    let text = name.as_str();
-    let letters = text.trim_end_matches(|c: char| c.is_ascii_digit());
-    (letters, text[letters.len()..].parse().unwrap_or(0), text)
-}
-
 /// What reaches over which family, of one way.
 #[derive(Default, Clone, Copy)]
 struct Cell {
@@ -121,7 +117,7 @@ impl Cell {
 fn text(lab: &LabName, ways: &[Way<'_>]) -> String {
     let names: BTreeSet<&NodeName> = ways.iter().flat_map(|way| [way.from, way.to]).collect();
     let mut names: Vec<&NodeName> = names.into_iter().collect();
-    names.sort_by_key(|name| counted(name));
+    names.sort_by(|a, b| natural(a.as_str(), b.as_str()));
     let mut text = String::new();
     if names.len() <= COLUMNS_MAX {
         text += &matrix(&names, ways);

@@ -11,6 +11,7 @@ use raum::record::Record;
 use raum::resolve::{NETNS_DIR, names};
 use raum::scene::look;
 use raum_core::name::{LabName, NodeName};
+use raum_core::natural::natural;
 use raum_core::view::{Parts, Room};
 use serde::Serialize;
 
@@ -38,7 +39,8 @@ pub fn run(lab: Option<&str>, look: Look) -> Result<Exit, Failure> {
             known.extend(at.ns.name().cloned().map(|name| (name, (lab.clone(), node, at.addresses))));
         }
     }
-    let names = names();
+    let mut names = names();
+    names.sort_by(|a, b| natural(a.as_str(), b.as_str()));
     // what raum made it knows by heart; others are looked into
     let foreign = lab.is_none() && names.iter().any(|name| !known.contains_key(name));
     let mut seen = if foreign { addresses(place)? } else { BTreeMap::new() };

@@ -1,6 +1,5 @@
 //! From a scene to its picture: which interfaces are wires, what they join, and what is said of each room.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
@@ -8,6 +7,7 @@ use ipnet::IpNet;
 use super::nat::{self, Names};
 use super::{End, Kind, Note, Picture, Wire};
 use crate::name::{DEFAULT_LAB, LabName};
+use crate::natural::natural;
 use crate::nft::{InterfaceRef, SourceChange, Table};
 use crate::view::{Interface, Missing, Other, Owner, Room, RouteEntry, Scene};
 
@@ -96,32 +96,6 @@ fn keep_of_host(rooms: &mut [Room], which: Which<'_>) {
     });
     host.tables.retain(|table| which.takes(Some(&table.lab)));
     host.nat.clear();
-}
-
-/// `n2` comes before `n10`.
-pub(super) fn natural(a: &str, b: &str) -> Ordering {
-    let parts = |text: &str| {
-        let mut parts: Vec<(bool, String)> = Vec::new();
-        for c in text.chars() {
-            match parts.last_mut() {
-                Some((digits, part)) if *digits == c.is_ascii_digit() => part.push(c),
-                _ => parts.push((c.is_ascii_digit(), c.to_string())),
-            }
-        }
-        parts
-    };
-    let (a_parts, b_parts) = (parts(a), parts(b));
-    for ((_, x), (_, y)) in a_parts.iter().zip(&b_parts) {
-        let number = |text: &str| text.parse::<u64>().ok();
-        let order = match (number(x), number(y)) {
-            (Some(x), Some(y)) => x.cmp(&y),
-            _ => x.cmp(y),
-        };
-        if order != Ordering::Equal {
-            return order;
-        }
-    }
-    a_parts.len().cmp(&b_parts.len()).then_with(|| a.cmp(b))
 }
 
 /// What the kernel gives by itself is not worth a line.

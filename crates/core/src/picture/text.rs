@@ -95,7 +95,11 @@ struct Tree<'p> {
 impl<'p> Tree<'p> {
     /// Finds for each thing where it is drawn: as near to a root as can be.
     fn new(picture: &'p Picture, glyphs: Glyphs) -> Self {
-        let on = picture.on_things();
+        let mut on = picture.on_things();
+        // what is on a switch, by its name and not by its port; interfaces have an order of their own
+        for (wires, _) in on.iter_mut().zip(&picture.things).filter(|(_, thing)| thing.kind == Kind::Switch) {
+            wires.sort_by_key(|&(wire, side)| picture.wires[wire].ends[1 - side].thing);
+        }
         let mut below = vec![Vec::new(); picture.things.len()];
         let (mut told, mut drawn) = (BTreeSet::new(), BTreeSet::new());
         let mut roots = VecDeque::new();

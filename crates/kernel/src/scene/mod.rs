@@ -23,6 +23,7 @@ use std::sync::Arc;
 use raum_core::host::{ObserveError, OpError};
 use raum_core::lab::mark;
 use raum_core::name::LabName;
+use raum_core::natural::natural;
 use raum_core::nft::Table;
 use raum_core::ruleset::{chains, translations};
 use raum_core::view::{Listener, Missing, Owner, Parts, Room, RuleChain, Scene, Translation, telling};
@@ -152,7 +153,8 @@ impl Found {
         scene
             .namespaces
             .retain(|room| !(room.interfaces.is_empty() && room.missing.iter().any(|missing| missing.what == GONE)));
-        scene.namespaces.sort_by_cached_key(|room| (room.owner != Owner::Host, room.namespace.clone()));
+        let rank = |room: &Room| room.owner != Owner::Host;
+        scene.namespaces.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| natural(&a.namespace, &b.namespace)));
         Ok(scene)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use raum_core::natural::natural;
 use raum_core::view::{Counters, Flow, Rates, Sample, per_second};
 use serde::Serialize;
 
@@ -192,8 +193,8 @@ impl Model {
         };
         // names in order, amounts with the greatest first; the kernel's order among equals
         rows.sort_by(|a, b| match self.column {
-            Column::Namespace => a.namespace.cmp(&b.namespace),
-            Column::Interface => a.interface.cmp(&b.interface),
+            Column::Namespace => natural(&a.namespace, &b.namespace),
+            Column::Interface => natural(&a.interface, &b.interface),
             _ => rate(b).total_cmp(&rate(a)),
         });
         if self.inverted {
