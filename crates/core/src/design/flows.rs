@@ -151,10 +151,10 @@ fn published(wiring: &Wiring<'_>, around: &Surroundings, doors: &[Door<'_>]) -> 
     let mut seen = BTreeSet::new();
     let mut flows = Vec::new();
     for p in publications(wiring) {
-        let label = doors.iter().find(|door| *door.name == p.bridge).map_or("", |door| door.label.as_str());
         if !seen.insert((p.to, p.number())) {
             continue;
         }
+        let label = doors.iter().find(|door| door.name == p.bridge).map_or("", |door| door.label.as_str());
         let known = Flow { output: Some(p.bridge.clone()), proto: p.number(), dnatted: true, ..blank(p.v6) };
         let known = with_ends(Flow { port: Some(p.target()), ..known }, None, Some(p.to));
         if !p.address.is_some_and(|address| address.is_loopback()) {

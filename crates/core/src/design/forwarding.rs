@@ -109,7 +109,6 @@ struct HostSysctls<'a> {
 
 impl HostSysctls<'_> {
     fn collect(&mut self, wiring: &Wiring<'_>) {
-        let published = publications(wiring);
         if host_routes(wiring) {
             for v6 in [false, true] {
                 let own: Vec<IfName> = self
@@ -128,8 +127,9 @@ impl HostSysctls<'_> {
             }
         }
         // the host's own clients come to a published port by 127.0.0.1
-        for p in published.iter().filter(|p| !p.v6 && p.address.is_none_or(|a| a.is_loopback())) {
-            self.want_own(Sysctl::ipv4(&p.bridge, "route_localnet"));
+        let by_localhost = publications(wiring).filter(|p| !p.v6 && p.by_localhost());
+        for bridge in by_localhost.map(|p| p.bridge).collect::<BTreeSet<_>>() {
+            self.want_own(Sysctl::ipv4(bridge, "route_localnet"));
         }
     }
 
@@ -193,8 +193,9 @@ impl HostSysctls<'_> {
                 None => {}
             }
         }
-        for published in publications(wiring).iter().filter(|p| p.v6 == v6) {
-            match published.address {
+        let published = publications(wiring).filter(|p| p.v6 == v6);
+        for address in published.map(|p| p.address).collect::<BTreeSet<_>>() {
+            match address {
                 Some(address) if address.is_loopback() => {}
                 Some(address) => {
                     let has = |(a, _): &&(_, IfName)| *a == address;
@@ -260,5 +261,5 @@ pub(super) fn host_routes(wiring: &Wiring<'_>) -> bool {
         };
         wiring.bridges.iter().any(by_link)
     };
-    nat || several || !publications(wiring).is_empty() || next_hop() || gateway_end()
+    nat || several || publications(wiring).next().is_some() || next_hop() || gateway_end()
 }

@@ -1,5 +1,6 @@
 //! Routes: what the file says, and default routes by the gateways of switches.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -44,10 +45,11 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, state: &mut State)
 fn to_loopback(wiring: &Wiring<'_>, state: &mut State) {
     let to = with_prefix(Ipv6Addr::LOCALHOST.into(), 128);
     let lab = &wiring.lab.name.value;
-    for published in publications(wiring).iter().filter(|p| p.v6 && p.by_localhost()) {
-        let hash = stable_hash(&["loopback", lab.as_str(), published.bridge.as_str()]);
+    let published = publications(wiring).filter(|p| p.v6 && p.by_localhost());
+    for bridge in published.map(|p| p.bridge).collect::<BTreeSet<_>>() {
+        let hash = stable_hash(&["loopback", lab.as_str(), bridge.as_str()]);
         let metric = 0x1000_0000 | u32::try_from(hash & 0x0fff_ffff).unwrap_or_default();
-        let dev = Some(published.bridge.clone());
+        let dev = Some(bridge.clone());
         let route = Route { to, metric, kind: RouteKind::Local, via: None, dev };
         state.entry(&NsId::Host).routes.insert(route);
     }

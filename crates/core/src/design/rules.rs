@@ -43,19 +43,19 @@ pub(super) fn add(wiring: &Wiring<'_>, around: &Surroundings, was: Was, state: &
 }
 
 /// A published port range in one family, with where it leads.
-pub(super) struct Publication {
+pub(super) struct Publication<'w> {
     pub(super) v6: bool,
     /// The host's address; none for all.
     pub(super) address: Option<IpAddr>,
     /// The bridge by which it is reached.
-    pub(super) bridge: IfName,
+    pub(super) bridge: &'w IfName,
     proto: Proto,
     ports: (u16, u16),
     pub(super) to: IpAddr,
     target: u16,
 }
 
-impl Publication {
+impl Publication<'_> {
     /// The protocol, by its number.
     pub(super) fn number(&self) -> u8 {
         match self.proto {
@@ -76,30 +76,27 @@ impl Publication {
     }
 }
 
-/// Every published range of the lab, in each family that both the host's address and the node have.
-pub(super) fn publications(wiring: &Wiring<'_>) -> Vec<Publication> {
-    let mut found = Vec::new();
-    for node in &wiring.lab.nodes {
-        for publish in &node.publish {
-            // 0.0.0.0 and :: are every address of their family
-            let address = publish.address.filter(|a| !a.is_unspecified());
-            for v6 in [false, true] {
-                let asked = publish.address.is_none_or(|a| a.is_ipv6() == v6);
-                if let Some((bridge, to)) = way_from_host(wiring, &node.name, v6).filter(|_| asked) {
-                    found.push(Publication {
-                        v6,
-                        address,
-                        bridge: bridge.clone(),
-                        proto: publish.proto,
-                        ports: publish.ports,
-                        to,
-                        target: publish.target,
-                    });
-                }
-            }
-        }
-    }
-    found
+/// Every published range of the lab, in each family that both the host's address and the node have. A node may have
+/// thousands: what they share is found once.
+pub(super) fn publications<'w>(wiring: &'w Wiring<'_>) -> impl Iterator<Item = Publication<'w>> {
+    let nodes = wiring.lab.nodes.iter().filter(|node| !node.publish.is_empty());
+    nodes.flat_map(|node| {
+        let ways = [false, true].map(|v6| Some((v6, way_from_host(wiring, &node.name, v6)?)));
+        node.publish.iter().flat_map(move |publish| {
+            let asked = |v6: bool| publish.address.is_none_or(|a| a.is_ipv6() == v6);
+            let ways = ways.into_iter().flatten().filter(move |(v6, _)| asked(*v6));
+            ways.map(|(v6, (bridge, to))| Publication {
+                v6,
+                // 0.0.0.0 and :: are every address of their family
+                address: publish.address.filter(|a| !a.is_unspecified()),
+                bridge,
+                proto: publish.proto,
+                ports: publish.ports,
+                to,
+                target: publish.target,
+            })
+        })
+    })
 }
 
 /// The bridge and the node's address by which the host reaches it: on a switch of which the host is the gateway.
@@ -124,7 +121,7 @@ fn host_table(wiring: &Wiring<'_>, around: &Surroundings, was: Was) -> Option<Ta
     let mut table = Builder::new(&wiring.lab.name);
     table.0.was = was;
     table.0.sets.insert(OWN.to_owned(), own.into_keys().collect());
-    let published = publications(wiring);
+    let published: Vec<_> = publications(wiring).collect();
     for p in &published {
         table.map_ports("publish", None, p.v6, p.address, (p.proto, p.ports), (p.to, p.target));
     }
@@ -136,7 +133,7 @@ fn host_table(wiring: &Wiring<'_>, around: &Surroundings, was: Was) -> Option<Ta
     }
 
     let by_localhost = published.iter().filter(|p| p.by_localhost() && !(p.v6 && spares_v6));
-    let local: BTreeSet<(&IfName, bool)> = by_localhost.map(|p| (&p.bridge, p.v6)).collect();
+    let local: BTreeSet<(&IfName, bool)> = by_localhost.map(|p| (p.bridge, p.v6)).collect();
     for (bridge, v6) in local {
         if !v6 {
             // route_localnet lets packets to 127/8 in from outside as well, and from there (`ip_route_input_slow`,
@@ -149,7 +146,7 @@ fn host_table(wiring: &Wiring<'_>, around: &Surroundings, was: Was) -> Option<Ta
     }
     for (_, bridge) in wiring.host_gateways() {
         for subnet in bridge.addresses.iter().map(IpNet::trunc) {
-            let published_here = |p: &Publication| p.bridge == bridge.name && same_family(p.to, subnet.addr());
+            let published_here = |p: &Publication<'_>| *p.bridge == bridge.name && same_family(p.to, subnet.addr());
             if published.iter().any(published_here) {
                 // a member that comes by the published port must get its answer from the host, not from its neighbour
                 let hairpin = vec![oif(&bridge.name), saddr(subnet), Match::Dnatted];

@@ -32,6 +32,16 @@ impl PortMap {
         (self.entries.len() > SMALL).then(|| self.entries.len().next_power_of_two())
     }
 
+    /// The entries that the other one does not have. Both are in order: it is one walk through the two.
+    fn beyond(&self, other: &Self) -> Vec<Entry> {
+        let mut rest = other.entries.iter().peekable();
+        let entries = self.entries.iter().filter(|entry| {
+            while rest.next_if(|(key, _)| *key < entry.0).is_some() {}
+            rest.peek() != Some(entry)
+        });
+        entries.map(|(key, to)| (*key, *to)).collect()
+    }
+
     fn takes(&self, other: &Self) -> bool {
         (self.v6, self.by_address, self.room()) == (other.v6, other.by_address, other.room())
     }
@@ -62,11 +72,7 @@ impl Table {
             if !old.takes(new) {
                 return None;
             }
-            let missing = |of: &PortMap, other: &PortMap| -> Vec<Entry> {
-                let entries = of.entries.iter().filter(|(key, to)| other.entries.get(key) != Some(to));
-                entries.map(|(key, to)| (*key, *to)).collect()
-            };
-            let change = EntryChange { map: name.clone(), del: missing(old, new), add: missing(new, old) };
+            let change = EntryChange { map: name.clone(), del: old.beyond(new), add: new.beyond(old) };
             if !(change.del.is_empty() && change.add.is_empty()) {
                 changes.push(change);
             }

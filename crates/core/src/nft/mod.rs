@@ -5,6 +5,7 @@
 //! forwards costs as much as through one.
 
 mod change;
+mod entries;
 mod syntax;
 mod words;
 
@@ -192,22 +193,6 @@ pub struct PortKey {
     pub proto: Proto,
     /// The packet's destination port.
     pub port: u16,
-}
-
-/// JSON has only text as keys of objects: entries are a list of pairs there.
-mod entries {
-    use super::{BTreeMap, IpAddr, PortKey};
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    type Entries = BTreeMap<PortKey, (IpAddr, u16)>;
-
-    pub fn serialize<S: Serializer>(entries: &Entries, serializer: S) -> Result<S::Ok, S::Error> {
-        entries.iter().collect::<Vec<_>>().serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Entries, D::Error> {
-        Ok(Vec::<(PortKey, (IpAddr, u16))>::deserialize(deserializer)?.into_iter().collect())
-    }
 }
 
 /// A chain.
