@@ -163,6 +163,10 @@ pub fn whole() -> Facts {
             interface.peer_index = None;
             interface.addresses.retain(|address| !by_itself(address.to_string()));
             interface.addresses.sort();
+            // a bridge hears that a port has lost its carrier up to a second later (net/core/link_watch.c)
+            if let Some(port) = interface.port.as_mut().filter(|_| !interface.carrier) {
+                port.state = "disabled".into();
+            }
             facts.insert(format!("{name} interface {}", interface.name), format!("{interface:?}"));
         }
         for route in view.routes.iter().map(ToString::to_string).filter(|route| !by_itself(route.clone())) {

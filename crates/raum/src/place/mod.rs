@@ -27,7 +27,7 @@ use raum_core::name::LabName;
 use raum_kernel::errno;
 use raum_kernel::fault::point;
 use raum_kernel::names_folder::NamesFolder;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, StatxAttributes, StatxFlags, flock, statx};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -195,8 +195,10 @@ impl Place {
         }
         drop(lock);
         match point("remove directory").map_err(io::Error::from).and_then(|()| fs::remove_dir(&self.root)) {
-            // somebody waits for the lock and has already made a new one, or keeps own files there; or has mounted it
-            Err(error) if matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy) => Ok(()),
+            // somebody waits for the lock and has already made a new one, or keeps own files there
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            // whoever mounted something there may keep the folder
+            Err(error) if error.kind() == ErrorKind::ResourceBusy && is_mount(&self.root) => Ok(()),
             result => gone(result).map_err(self.error("remove", self.root.clone())),
         }
     }
@@ -348,4 +350,10 @@ impl Place {
         labs.sort();
         labs
     }
+}
+
+/// Is something mounted at this path (statx(2), Linux 5.8)?
+fn is_mount(path: &Path) -> bool {
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
