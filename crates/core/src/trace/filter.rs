@@ -7,7 +7,7 @@ use super::{Flow, Layer, Proto, Step, has};
 use crate::beside;
 use crate::name::IfName;
 use crate::ruleset::packet::{ESTABLISHED, LOCAL, NEW, UNICAST};
-use crate::ruleset::{End, Fate, Hook, Packet, Place, Ruleset};
+use crate::ruleset::{End, Family, Fate, Hook, Packet, Place, Ruleset};
 use crate::view::{Interface, Owner, Room};
 
 /// A packet in a namespace, with where it came in and goes out.
@@ -164,9 +164,27 @@ impl Passing<'_> {
 
 /// `ip filter FORWARD`
 pub(super) fn name(place: &Place) -> String {
-    let name = format!("{} {} {}", place.family, place.table, place.chain);
+    shown(place.family, &place.table, &place.chain)
+}
+
+fn shown(family: Family, table: &str, chain: &str) -> String {
+    let name = format!("{family} {table} {chain}");
     // a name is whatever somebody gave it
     name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Chains of others that see packets where the walk does not ask: frames in a bridge or of one interface, and ARP.
+pub(super) fn not_asked(rules: &Ruleset) -> Vec<String> {
+    let elsewhere = |family, hook| {
+        matches!(family, Family::Bridge | Family::Netdev | Family::Arp) || matches!(hook, Hook::Ingress | Hook::Egress)
+    };
+    let others = rules.tables.iter().filter(|table| !table.dormant && table.lab().is_none());
+    let chains = others.flat_map(|table| table.chains.iter().map(move |chain| (table, chain)));
+    let may_drop = chains.filter(|(table, chain)| {
+        let base = chain.base.as_ref().filter(|base| elsewhere(table.family, base.hook));
+        base.is_some_and(|base| base.drops || !chain.rules.is_empty())
+    });
+    may_drop.map(|(table, chain)| shown(table.family, &table.name, &chain.name)).collect()
 }
 
 /// A rule that drops, as a cause; `like` are the conditions of a rule that would let the packet through.

@@ -1,11 +1,12 @@
 //! What was expected, weighed against what became of a real packet. The packet is right.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::cause::{Cause, Code, inside};
+use super::filter::not_asked;
 use super::walk::seen_to_drop;
 use super::{Facts, Trace, room};
 use crate::ruleset::Place;
@@ -151,6 +152,12 @@ fn lost(facts: &mut dyn Facts, trace: &Trace, probe: &Probe) -> Option<Cause> {
     if !probe.counters.is_empty() {
         let counters: Vec<String> = probe.counters.iter().map(ToString::to_string).collect();
         what += &format!("; {}", counters.join(", "));
+    }
+    let on_the_way: BTreeSet<&String> = trace.there.iter().chain(&trace.back).map(|step| &step.namespace).collect();
+    for namespace in on_the_way {
+        for chain in not_asked(&facts.rules(namespace)) {
+            what += &format!("; chain {chain} in {namespace} may drop it, which trace does not ask");
+        }
     }
     let mut cause = Cause::new(Code::Unexplained, &namespace, what, None);
     cause.answer = last.is_some_and(|last| last.answer);

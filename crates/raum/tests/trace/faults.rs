@@ -293,6 +293,22 @@ pub fn arp_off(place: &str, name: &str) {
     run(Op::SetLink { ns: ns(place), name: link(name), set: LinkChange { arp: Some(false), ..LinkChange::default() } });
 }
 
+/// An interface's queue has no room for a single packet (`tc qdisc replace dev … root pfifo limit 0`).
+pub fn no_queue(place: &str, dev: &str) {
+    const RTM_NEWQDISC: u16 = 36;
+    const TCA_KIND: u16 = 1;
+    const TCA_OPTIONS: u16 = 2;
+    let index = index(place, dev);
+    tell(place, |requests| {
+        let mut header = [0; 20];
+        header[4..8].copy_from_slice(&index.to_ne_bytes());
+        // struct tcmsg: family, index, handle, TC_H_ROOT, info
+        header[12..16].copy_from_slice(&u32::MAX.to_ne_bytes());
+        let mut request = requests.request(RTM_NEWQDISC, 0x500, &header);
+        request.attribute(TCA_KIND, b"pfifo\0").u32(TCA_OPTIONS, 0);
+    });
+}
+
 /// Loads rules with `nft`.
 pub fn nft(place: &str, text: &str) {
     let text = text.to_owned();

@@ -298,6 +298,9 @@ rows! {
         ..Row::STREET },
     echo_ignored: Row { fault: |v6| sysctl("street-server", if v6 { "net/ipv6/icmp/echo_ignore_all" } else {
             "net/ipv4/icmp_echo_ignore_all" }, "1"), cause: Code::EchoIgnored, ..Row::STREET },
+    // nobody asks what is queued
+    unexplained: Row { fault: |_| no_queue("street-router", "wan"), cause: Code::Unexplained, says: "last seen in street-router",
+        ..Row::STREET },
     namespace_gone: Row { to: ["server", "server"], fault: |_| unname("street-server"), cause: Code::NamespaceGone,
         says: "street-server", ..Row::STREET },
 }
@@ -348,6 +351,18 @@ foreign! {
                 }\n}");
         },
         cause: Code::MtuBlackHole, says: "may not tell", ..Row::STREET },
+    unexplained_beside_rules_of_a_bridge: Row { fault: |_| nft("host", "table bridge fw {
+        chain f { type filter hook forward priority 5; policy drop;
+        }\n}"),
+        families: if_nft("table bridge t { chain c { type filter hook forward priority 5; }; }"),
+        cause: Code::Unexplained, says: "chain bridge fw f in host may drop it", ..Row::STREET },
+    unexplained_beside_rules_of_an_interface: Row { fault: |_| nft("street-router", "table netdev fw {
+        chain f { type filter hook ingress device eth0 priority 5; policy accept;
+        ip protocol icmp drop
+        ip6 nexthdr icmpv6 icmpv6 type echo-request drop
+        }\n}"),
+        families: if_nft("table netdev t { chain c { type filter hook ingress device lo priority 5; }; }"),
+        cause: Code::Unexplained, says: "chain netdev fw f in street-router may drop it", ..Row::STREET },
     nat_foreign: Row { fault: |v6| nft("street-router", if v6 { "table ip6 other {
         chain p { type nat hook prerouting priority -110; policy accept;
         ip6 daddr 2001:db8::1 dnat to fd01::30
@@ -363,6 +378,12 @@ foreign! {
                 }\n}");
         },
         families: if_br_netfilter(), cause: Code::BrNetfilter, says: "br_netfilter", ..Row::STREET },
+}
+
+/// Where the kernel takes such rules.
+fn if_nft(rules: &str) -> &'static [bool] {
+    let tried = Command::new("nft").args(["--check", rules]).output().expect("nft");
+    if tried.status.success() { BOTH } else { &[] }
 }
 
 /// A kernel without `br_netfilter` never shows bridged packets to the IP rules.
