@@ -16,8 +16,8 @@ fn is_settled(lab: &str) {
 }
 
 fn pings(from: &str, to: &str) -> bool {
-    let seconds = ["-c", "1", "-W", "1"];
-    let output = Command::new(RAUM).arg("ping").args(seconds).args([from, to]).output().expect("raum");
+    let wait = ["-c", "1", "-W", "1000"];
+    let output = Command::new(RAUM).arg("ping").args(wait).args([from, to]).output().expect("raum");
     output.status.success()
 }
 
