@@ -13,7 +13,7 @@ use crate::{namespace, ruleset};
 /// Namespaces for each thread, below which another is not worth its start.
 const WORTH: usize = 32;
 
-/// Looks into each of these namespaces; one that is gone has nothing in it.
+/// Looks into each of these namespaces; one that is gone, or has left its name's file behind, has nothing in it.
 ///
 /// # Errors
 /// The kernel's refusal.
@@ -24,7 +24,7 @@ pub fn look(places: &[NsId]) -> Result<Vec<(NsId, Inside)>, ObserveError> {
         (id, seen)
     });
     let seen = seen.map_err(|cause| told(&NsId::Host, cause))?;
-    let there = seen.into_iter().filter(|(_, seen)| !matches!(seen, Err(error) if error.code == "ENOENT"));
+    let there = seen.into_iter().filter(|(_, seen)| !matches!(seen, Err(error) if namespace::is_gone(error)));
     there.map(|(id, seen)| seen.map_err(|cause| told(&id, cause)).map(|seen| (id.clone(), seen))).collect()
 }
 

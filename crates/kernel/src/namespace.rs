@@ -6,7 +6,7 @@ use std::thread;
 
 use raum_core::host::OpError;
 use raum_core::name::NsName;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -26,11 +26,12 @@ pub fn present() -> Result<OwnedFd, OpError> {
     opened.map_err(|cause| errno::at(PRESENT, cause))
 }
 
-/// A descriptor of the namespace that has a name. No symbolic link is followed on the way. Whether it is a network namespace
-/// at all, [`enter`] finds out.
+/// A descriptor of the namespace that has a name. No symbolic link is followed on the way. Whether it is a network namespace,
+/// and not one of another sort, [`enter`] finds out.
 ///
 /// # Errors
-/// ENOENT if there is none of that name; ELOOP at a symbolic link; the kernel's refusal.
+/// ENOENT if there is none of that name; EINVAL if it is somebody's file, or one that has lost its namespace (`umount`); ELOOP at
+/// a symbolic link; the kernel's refusal.
 pub fn named(name: &NsName) -> Result<OwnedFd, OpError> {
     let path = format!("{}/{name}", directory::PATH);
     // non-blocking: a pipe that somebody put there must not hold us up
@@ -40,7 +41,21 @@ pub fn named(name: &NsName) -> Result<OwnedFd, OpError> {
         Err(Errno::NOSYS | Errno::PERM) => openat(CWD, &path, flags, Mode::empty()),
         other => other,
     };
-    opened.map_err(|cause| errno::at(&path, cause))
+    let fd = opened.map_err(|cause| errno::at(&path, cause))?;
+    // include/uapi/linux/magic.h
+    const NSFS_MAGIC: u32 = 0x6e73_6673;
+    let system = fstatfs(&fd).map_err(|cause| errno::at(&path, cause))?.f_type;
+    if u32::try_from(system) != Ok(NSFS_MAGIC) {
+        let words = format!("{path} is no network namespace");
+        return Err(errno::error(Errno::INVAL.raw_os_error(), Some(&words)));
+    }
+    Ok(fd)
+}
+
+/// Does a refusal of [`named`] or [`enter`] mean that no network namespace has the name?
+#[must_use]
+pub fn is_gone(refusal: &OpError) -> bool {
+    [Errno::NOENT, Errno::INVAL].iter().any(|gone| refusal.errno == gone.raw_os_error())
 }
 
 /// Moves the calling thread into a namespace.

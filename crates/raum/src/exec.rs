@@ -143,6 +143,7 @@ impl Exec {
         }
         let fd = namespace::named(&self.ns).map_err(|cause| match cause.code {
             "ENOENT" => ExecError::NoNamespace(self.ns.clone()),
+            "EINVAL" => ExecError::NotANamespace(self.ns.clone()),
             _ => refused(cause),
         })?;
         namespace::enter(fd.as_fd()).map_err(|cause| match cause.code {

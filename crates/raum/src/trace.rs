@@ -13,8 +13,8 @@ use raum_core::host::{ObserveError, OpError};
 use raum_core::name::{LabName, NodeName, NsId};
 use raum_core::trace::{Cause, Code, Facts, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
 use raum_core::view::Parts;
-use raum_kernel::scene;
 use raum_kernel::trace::{Kernel, Sender, probe};
+use raum_kernel::{namespace, scene};
 use serde::Serialize;
 
 use crate::place::Place;
@@ -88,7 +88,9 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
         },
         Err(error) => return Err(error.into()),
     };
-    if let Some(cause) = gone(place, found.as_ref(), &target.to) {
+    // of the sender a file can be there, and no namespace
+    let lost = found.as_ref().and_then(|found| gone(place, Some(found), from));
+    if let Some(cause) = lost.or_else(|| gone(place, found.as_ref(), &target.to)) {
         return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new()));
     }
     let parts = Parts { counters: false, nat: false, processes: false, ..Parts::ALL };
@@ -151,7 +153,7 @@ fn gone(place: &Place, from: Option<&Resolved>, text: &str) -> Option<Cause> {
         };
         let Some((name, known)) = record.nodes.iter().find(named) else { continue };
         let Some(ns) = known.ns.name() else { continue };
-        if std::fs::symlink_metadata(format!("{}/{ns}", crate::resolve::NETNS_DIR)).is_ok() {
+        if !namespace::named(ns).is_err_and(|refusal| namespace::is_gone(&refusal)) {
             continue;
         }
         let what = format!("the namespace {ns} of node {name} is gone, though lab {lab} should have it");

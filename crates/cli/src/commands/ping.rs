@@ -73,6 +73,7 @@ fn way_out(code: &str, to: IpAddr) -> Option<String> {
     match code {
         "EPERM" | "EACCES" => Some("run it with sudo: raw sockets need CAP_NET_RAW".to_owned()),
         "ENOENT" => Some("`raum ls` shows which labs there are, `raum up` brings one up".to_owned()),
+        "EINVAL" => Some("`raum status` says what of a lab is gone, `raum up` makes it anew".to_owned()),
         "EAFNOSUPPORT" if to.is_ipv6() => Some("this kernel has IPv6 switched off".to_owned()),
         _ => None,
     }
