@@ -212,6 +212,12 @@ fn explain(error: &Error) -> String {
             Some(&format!("`raum up FILE` of its lab file does the rest; `raum down {lab}` removes what there is")),
         ),
         Error::NoNamespace(_) => lines(&error.to_string(), Some("`raum graph --all` shows them, with their names")),
+        Error::Inside(_) => lines(
+            &error.to_string(),
+            Some(
+                "nothing was touched; leave it first, or, for labs that end with it, `mount -t tmpfs tmpfs /run` inside",
+            ),
+        ),
         Error::NothingToImport => lines(
             &error.to_string(),
             Some(

@@ -2,7 +2,7 @@
 
 use raum_core::diff::Conflict;
 use raum_core::host::ObserveError;
-use raum_core::name::LabName;
+use raum_core::name::{LabName, NsName};
 use raum_core::problem::Problem;
 use raum_kernel::TooFewFiles;
 
@@ -79,6 +79,11 @@ pub enum Error {
     /// The first `up` of a lab was killed half way, or is under way: what it should be was never written down.
     #[error("lab `{0}` is not up: its `raum up` was interrupted")]
     Interrupted(LabName),
+    /// New namespaces would have their names in the mounts of `raum exec` alone.
+    #[error(
+        "this is inside of namespace {0}, with mounts of its own: new namespaces would have no name outside, and end with this"
+    )]
+    Inside(NsName),
     /// No such namespace.
     #[error("there is no network namespace `{0}` on this host")]
     NoNamespace(String),

@@ -14,11 +14,11 @@ use raum_core::diff::diff;
 use raum_core::host::{Host, Scope, Surroundings};
 use raum_core::lab::{Lab, check, link_group};
 use raum_core::name::{IfName, LabName, NsId, NsName};
-use raum_core::plan::Plan;
+use raum_core::plan::{Op, Plan};
 use raum_core::problem::Problem;
 use raum_core::state::State;
 use raum_core::view::View;
-use raum_kernel::names_folder::NamesFolder;
+use raum_kernel::names_folder::{self, NamesFolder};
 use raum_kernel::{Linux, firewalld};
 
 use crate::error::Error;
@@ -264,6 +264,7 @@ impl Labs {
         };
         let failed = |failure| Error::NotReached { lab: name.clone(), failure: Box::new(failure) };
         if !prepared.plan.is_empty() {
+            names_will_last(&prepared.plan)?;
             let journal = Journal { before: prepared.before.clone(), target: prepared.design.state.clone() };
             if let Err(error) = self.announce(&name, &journal) {
                 // nothing was done, and a lab that is not there has no files
@@ -464,6 +465,17 @@ impl Labs {
             lab,
         });
         Ok(found.collect())
+    }
+}
+
+/// Refuses to make namespaces where nobody would find them again.
+fn names_will_last(plan: &Plan) -> Result<(), Error> {
+    if !plan.ops().any(|op| matches!(op, Op::AddNamespace { .. })) {
+        return Ok(());
+    }
+    match names_folder::inside().map_err(|error| Error::Kernel(error.words()))? {
+        Some(name) => Err(Error::Inside(name)),
+        None => Ok(()),
     }
 }
 
