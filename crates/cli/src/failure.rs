@@ -220,9 +220,7 @@ fn explain(error: &Error) -> String {
         ),
         Error::NothingToImport => lines(
             &error.to_string(),
-            Some(
-                "name namespaces that are no lab's, as `raum show` lists them; of the host, what leads to them is imported too",
-            ),
+            Some("name namespaces, as `raum show` lists them; of the host, what leads to them is imported too"),
         ),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),

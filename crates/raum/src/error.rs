@@ -87,7 +87,7 @@ pub enum Error {
     /// No such namespace.
     #[error("there is no network namespace `{0}` on this host")]
     NoNamespace(String),
-    /// No namespaces that could be imported, or the host alone.
+    /// The host alone.
     #[error("there is nothing to import")]
     NothingToImport,
     /// No such lab.
