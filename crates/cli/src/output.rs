@@ -20,7 +20,7 @@ pub struct Look {
     pub json: bool,
     /// Colour on standard error.
     pub colour: bool,
-    /// Is standard error a terminal, so that progress can be shown and wiped away?
+    /// Is standard error a terminal on which progress can be shown and wiped away?
     pub live: bool,
 }
 
@@ -61,8 +61,13 @@ impl Look {
     /// What the arguments, the terminal and `NO_COLOR` ask for.
     pub fn of(args: &Args) -> Self {
         let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        Self { json: args.json, colour, live: io::stderr().is_terminal() }
+        Self { json: args.json, colour, live: can_be_moved_about(&io::stderr()) }
     }
+}
+
+/// Is it a terminal that goes to the beginning of a line, or of all? One without a name (`TERM`), or called dumb, does not.
+pub fn can_be_moved_about(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb")
 }
 
 /// Bold, for the word that matters in a line.
@@ -123,11 +128,26 @@ pub fn answer_json(value: &impl Serialize) {
     }
 }
 
+/// Puts a text in the place of the one before, on the terminal that standard output is; says whether it was written.
+pub fn redraw(text: &str, is_first: bool) -> bool {
+    let clear = if is_first { "\x1b[2J" } else { "" };
+    // home, the text, and nothing of the old one behind its lines and its end
+    let lines = harmless(text).replace('\n', "\x1b[K\n");
+    let mut out = io::stdout().lock();
+    let shown = as_wanted(&lines, &out);
+    let written = out.write_all(format!("{clear}\x1b[H{shown}\x1b[J").as_bytes()).and_then(|()| out.flush());
+    was_written(&written)
+}
+
 /// Says whether it was written.
 fn print(text: &str) -> bool {
     let mut out = anstream::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    match &written {
+    was_written(&written)
+}
+
+fn was_written(written: &io::Result<()>) -> bool {
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             UNWRITTEN.store(true, Ordering::Relaxed);
             complain(&format!("error: cannot write the answer: {}\n", words(error)));
@@ -140,14 +160,35 @@ fn print(text: &str) -> bool {
 
 /// Prints to standard error.
 pub fn complain(text: &str) {
-    live(&harmless(text));
-}
-
-/// Prints to standard error as it is: for what moves on a terminal. Nothing of others may be in it.
-pub fn live(text: &str) {
     let mut err = anstream::stderr().lock();
     // there is nobody left to tell
-    drop(err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+    drop(err.write_all(harmless(text).as_bytes()).and_then(|()| err.flush()));
+}
+
+/// Prints to the terminal that standard error is, for what moves on it. Nothing of others may be in it.
+pub fn live(text: &str) {
+    let mut err = io::stderr().lock();
+    let shown = as_wanted(text, &err).into_owned();
+    // there is nobody left to tell
+    drop(err.write_all(shown.as_bytes()).and_then(|()| err.flush()));
+}
+
+/// Without colours where somebody wants none (`NO_COLOR`): the terminal is still to be moved about, which is left out, too, by
+/// what takes colours out of text for files.
+fn as_wanted<'t>(text: &'t str, stream: &impl anstream::stream::RawStream) -> Cow<'t, str> {
+    if anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\x1b') {
+        let length = colour_length(&rest[at..]);
+        // what moves stays
+        plain.push_str(&rest[..at + usize::from(length == 0)]);
+        rest = &rest[at + length.max(1)..];
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
 }
 
 /// Text for people: names, comments and arguments in it can be anybody's, and a terminal would obey what they hold. Only

@@ -1,5 +1,5 @@
-//! `raum top` in a terminal of its own (a pty): what is there is shown, keys are obeyed, and the terminal is given back as it
-//! was, whatever ends it.
+//! `raum top`, and `raum show --watch`, in a terminal of its own (a pty): what is there is shown, keys are obeyed, and the
+//! terminal is given back as it was, whatever ends it.
 
 #[path = "../../kernel/tests/bare/mod.rs"]
 mod bare;
@@ -270,5 +270,28 @@ fn without_a_terminal_there_are_lines_of_json_or_an_error() {
         let said = Command::new(RAUM).arg("top").output().expect("raum");
         assert_eq!(said.status.code(), Some(2));
         assert!(String::from_utf8_lossy(&said.stderr).contains("needs a terminal"));
+    });
+}
+
+#[test]
+fn show_puts_each_picture_in_the_place_of_the_one_before() {
+    sandbox::run(|| {
+        let _red = bare::bound("/run/netns/red");
+        for (env, bold) in [(&[][..], true), (&[("NO_COLOR", "1")][..], false)] {
+            let mut terminal = Terminal::with(env, &["show", "--watch=0.05", "--all"]);
+            terminal.until("\x1b[2J\x1b[H");
+            terminal.until("\x1b[K");
+            terminal.until("red");
+            terminal.until("\x1b[J");
+            assert!(!terminal.seen.contains('\u{241b}'), "{:?}", terminal.seen);
+            assert_eq!(terminal.seen.contains("\x1b[1m"), bold, "{:?}", terminal.seen);
+            terminal.signal(Signal::INT);
+            assert_eq!(terminal.ended().code(), Some(0));
+        }
+        let mut dumb = Terminal::with(&[("TERM", "dumb")], &["show", "--watch=0.05", "--all"]);
+        dumb.until("red");
+        dumb.signal(Signal::INT);
+        assert_eq!(dumb.ended().code(), Some(0));
+        assert!(!dumb.seen.contains('\x1b'), "{:?}", dumb.seen);
     });
 }

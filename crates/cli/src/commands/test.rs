@@ -1,5 +1,6 @@
 //! `raum test`: what reaches what, as the lab file expects it? Exit status 1 if anything differs.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -110,10 +111,10 @@ fn find(labs: &mut Labs, what: &str) -> Result<(Record, Vec<Expectation>), Failu
 
 /// The name of each: with its address where one expectation has several.
 fn names(told: &[Told]) -> Vec<String> {
-    let several =
-        |told_: &Told| told.iter().filter(|other| other.verdict.expectation == told_.verdict.expectation).nth(1);
+    let mut counts: HashMap<usize, usize> = HashMap::new();
+    told.iter().for_each(|one| *counts.entry(one.verdict.expectation).or_default() += 1);
     let name = |one: &Told| match one.verdict.to {
-        Some(to) if several(one).is_some() => format!("{} ({to})", one.expectation),
+        Some(to) if counts.get(&one.verdict.expectation) > Some(&1) => format!("{} ({to})", one.expectation),
         _ => one.expectation.clone(),
     };
     told.iter().map(name).collect()

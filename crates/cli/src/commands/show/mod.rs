@@ -9,7 +9,6 @@ mod part;
 mod room;
 mod tables;
 
-use std::io::IsTerminal;
 use std::panic::resume_unwind;
 use std::sync::atomic::Ordering;
 use std::thread::{available_parallelism, scope, sleep};
@@ -23,7 +22,9 @@ use raum_core::view::{Missing, Parts, Room, Scene, SelectError};
 
 use crate::args::Part;
 use crate::failure::Failure;
-use crate::output::{CHANGED, Exit, Look, STRONG, answer, answer_json, is_read, paint, wrote};
+use crate::output::{
+    CHANGED, Exit, Look, STRONG, answer, answer_json, can_be_moved_about, is_read, paint, redraw, wrote, wrote_json,
+};
 use crate::stop;
 
 /// What was asked for.
@@ -159,7 +160,7 @@ fn missing(indent: &str, missing: &[Missing]) -> String {
 /// one before; elsewhere, and as JSON one line each, it is printed when it has changed.
 fn watch(asked: &Asked, seconds: f64, style: Look) -> Result<Exit, Failure> {
     let stop = stop::on_signal()?;
-    let screen = !style.json && std::io::stdout().is_terminal();
+    let screen = !style.json && can_be_moved_about(&std::io::stdout());
     let pause = Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|pause| *pause >= Duration::from_millis(50))
@@ -169,14 +170,14 @@ fn watch(asked: &Asked, seconds: f64, style: Look) -> Result<Exit, Failure> {
         let scene = seen(asked)?;
         let now = if style.json { one_line(&part::told(&scene, shown(asked)))? } else { text(&scene, asked) };
         if now != before {
-            let out = match (style.json, screen) {
-                (true, _) => now.clone(),
-                // home, the picture, and nothing of the old one behind it
-                (false, true) => format!("\x1b[H{}\x1b[J", now.replace('\n', "\x1b[K\n")),
-                (false, false) => format!("{}\n{now}\n", paint(STRONG, super::clock::time(jiff::Timestamp::now()))),
+            let written = match (style.json, screen) {
+                (true, _) => wrote_json(&now),
+                (false, true) => redraw(&now, before.is_empty()),
+                (false, false) => {
+                    wrote(&format!("{}\n{now}\n", paint(STRONG, super::clock::time(jiff::Timestamp::now()))))
+                }
             };
-            let first = if screen && before.is_empty() { "\x1b[2J" } else { "" };
-            if !wrote(&format!("{first}{out}")) {
+            if !written {
                 break;
             }
             before = now;
