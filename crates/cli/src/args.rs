@@ -13,7 +13,7 @@ use raum_core::name::LabName;
                         3 something was left behind, and is listed.")]
 pub struct Args {
     /// Print JSON instead of text, on every command that shows something.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub json: bool,
 
     /// What to do.
@@ -22,7 +22,10 @@ pub struct Args {
 }
 
 /// The commands, in the order in which a newcomer meets them.
+// Deferred: the words of a command are made when it is the one that was typed. All of them are half of what `raum exec` does
+// before it is another program.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Bring a lab up, or change it to what its file says now: all or nothing.
     Up {

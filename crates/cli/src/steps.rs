@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-/// On every step.
+// Words that several steps have. They have no doc comments: clap would take those for what a deferred command is about.
+
+// On every step.
 #[derive(Debug, Args)]
 pub struct How {
     /// The lab; in the lab `default` namespaces have bare names.
@@ -16,7 +18,7 @@ pub struct How {
     pub explain: bool,
 }
 
-/// On steps that remove something.
+// On steps that remove something.
 #[derive(Debug, Args)]
 pub struct Forced {
     /// What refers to it goes too.
@@ -28,6 +30,7 @@ pub struct Forced {
 
 /// Steps by hand: each edits a lab and brings it up, all or nothing.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Step {
     /// Namespaces: add, delete, list.
     #[command(subcommand)]
@@ -242,7 +245,7 @@ pub enum Route {
     },
 }
 
-/// How to translate.
+// How to translate.
 #[derive(Debug, Args)]
 pub struct Translated {
     /// A switch whose gateway is the host, or a namespace.
@@ -326,7 +329,7 @@ pub enum Forward {
     },
 }
 
-/// Whose filter.
+// Whose filter.
 #[derive(Debug, Args)]
 pub struct Of {
     /// The namespace whose filter it is; without it the lab's, which those keep who receive.
