@@ -257,14 +257,14 @@ fn not_reached(lab: &str, failure: &NotReached) -> String {
     };
     match &failure.cause {
         Cause::Refused { op, error, .. } => {
-            for line in raum_core::render::command(op) {
+            for line in raum_core::render::beginning(op) {
                 row("step", &line);
             }
             row("kernel", &error.words());
         }
         Cause::Unverified(plan) => {
             for op in plan.ops().take(10) {
-                row("missing", &raum_core::render::command(op).join("; "));
+                row("missing", &raum_core::render::beginning(op).join("; "));
             }
         }
         _ => {}

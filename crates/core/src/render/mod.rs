@@ -18,6 +18,21 @@ use crate::plan::{Op, Plan};
 use crate::state::{Route, RouteKind};
 use shell::{Command, in_namespace, ip};
 
+/// Of what is longer than this, [`beginning`] shows so much.
+const SHOWN: usize = 6;
+
+/// [`command`] for a message: a table with a thousand ports is named by its first lines, and by how many there are more.
+#[must_use]
+pub fn beginning(op: &Op) -> Vec<String> {
+    let mut lines = command(op);
+    if lines.len() > SHOWN {
+        let more = lines.len() + 1 - SHOWN;
+        lines.truncate(SHOWN - 1);
+        lines.push(format!("… and {more} more lines"));
+    }
+    lines
+}
+
 /// The lines that do the same as the operation. More than one where `ip` cannot say it in one; the lines of a table are one
 /// `nft` command with the rules as its input.
 #[must_use]
@@ -202,4 +217,25 @@ fn set_sysctl(ns: &NsId, key: &str, value: &str) -> String {
     // sysctl would take some characters of an interface's name for its own
     let tee = in_namespace(ns, "tee").value(format!("/proc/sys/{key}")).line();
     format!("{} | {tee} > /dev/null", Command::new("printf").value("%s\\n").value(value).line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::Proto;
+    use crate::nft::{PortKey, PortMap, Table};
+
+    #[test]
+    fn a_message_has_the_beginning_of_a_table_and_all_of_what_is_short() {
+        let mut table = Table::empty(&"shop".parse().expect("a name"));
+        let entry = |port| (PortKey { address: None, proto: Proto::Tcp, port }, ([10, 0, 0, 1].into(), 80));
+        let map = PortMap { v6: false, by_address: false, entries: (1..=1000).map(entry).collect() };
+        table.maps.insert("publish4".to_owned(), map);
+        let op = Op::ReplaceTable { ns: NsId::Host, table };
+        let (all, shown) = (command(&op), beginning(&op));
+        assert_eq!(shown[..5], all[..5]);
+        assert_eq!(shown[5..], [format!("… and {} more lines", all.len() - 5)]);
+        let op = Op::DelTable { ns: NsId::Host, name: "raum-shop".to_owned() };
+        assert_eq!(beginning(&op), command(&op));
+    }
 }

@@ -177,7 +177,7 @@ impl Labs {
 pub fn left_lines(left: &[Left]) -> Vec<String> {
     left.iter()
         .map(|left| {
-            let command = raum_core::render::command(&left.op).join("; ");
+            let command = raum_core::render::beginning(&left.op).join("; ");
             match &left.why {
                 Some(error) => format!("{command}    # {}", error.words()),
                 None => command,
