@@ -287,6 +287,19 @@ pub fn deafen(name: &str) {
     bridge_port(name, 9, 0);
     set("host", name, false);
     set("host", name, true);
+    // until the kernel has told the bridge that there is a carrier again the port is disabled (net/core/link_watch.c)
+    let passes_on = || {
+        let scene = scene::look(Parts::LINKS, |room| room.namespace == "host").expect("a scene");
+        let port = scene.namespaces[0].interface(name).and_then(|one| one.port.clone());
+        port.expect("a port").state == "forwarding"
+    };
+    assert!(
+        (0..1000).any(|_| passes_on() || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            false
+        }),
+        "{name} stays disabled"
+    );
 }
 
 pub fn arp_off(place: &str, name: &str) {
