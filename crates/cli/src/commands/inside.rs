@@ -6,6 +6,7 @@ use raum::exec::{Exec, ExecError, become_command, shell_command};
 use raum::permission;
 use raum::place::Place;
 use raum::resolve::{ResolveError, Resolved, resolve};
+use raum_core::view::Selected;
 
 use crate::failure::Failure;
 use crate::output::{CHANGED, Exit, complain, paint};
@@ -37,11 +38,22 @@ pub fn explain(error: &ResolveError) -> Failure {
         return missing.into();
     }
     let help = match error {
-        ResolveError::Unknown(_) => Some("`raum show` lists what is there"),
-        ResolveError::Ambiguous { .. } => Some("write the whole name of the namespace"),
+        ResolveError::Unknown(text) => Some(known_otherwise(text)),
+        ResolveError::Ambiguous { .. } => Some("write the whole name of the namespace".to_owned()),
         ResolveError::NoAddress { .. } | ResolveError::Observe { .. } => None,
     };
-    Failure::usage(error.to_string(), help.map(ToOwned::to_owned))
+    Failure::usage(error.to_string(), help)
+}
+
+/// What a name that no namespace has is of, by all that `raum show` knows.
+fn known_otherwise(text: &str) -> String {
+    match raum::scene::find(&Place::default(), text) {
+        Ok(Selected::Lab(lab)) => format!("`{lab}` is a lab: `raum show {lab}` lists its namespaces"),
+        Ok(Selected::Room(_)) => "`raum show` shows it, but it has no name under /run/netns: \
+                                  nsenter --net=/proc/PID/ns/net goes in by a process of it"
+            .to_owned(),
+        Err(_) => "`raum show` lists what is there".to_owned(),
+    }
 }
 
 fn failed(error: &ExecError) -> Failure {

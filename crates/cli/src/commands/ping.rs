@@ -1,6 +1,7 @@
 //! `raum ping`: does one node reach another?
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use raum::ping::{Event, Ping, Summary};
@@ -10,7 +11,7 @@ use serde::Serialize;
 
 use super::inside::{explain, find};
 use crate::failure::Failure;
-use crate::output::{BAD, CHANGED, Exit, GOOD, Look, STRONG, answer, answer_json, paint};
+use crate::output::{BAD, CHANGED, Exit, GOOD, Look, STRONG, answer, answer_json, paint, wrote};
 use crate::stop;
 
 /// What was typed.
@@ -53,9 +54,13 @@ pub fn run(asked: &Asked, look: Look) -> Result<Exit, Failure> {
         answer(&format!("{} → {}{address}\n", paint(STRONG, &asked.from), paint(STRONG, &asked.to)));
     }
     let mut events = Vec::new();
-    let mut event = |event: Event| match look.json {
-        true => events.push(event),
-        false => answer(&format!("  {}\n", line(&event))),
+    let mut event = |event: Event| {
+        if look.json {
+            events.push(event);
+        } else if !wrote(&format!("  {}\n", line(&event))) {
+            // whoever reads no more wants no more
+            stop.store(true, Ordering::Relaxed);
+        }
     };
     let summary = ping.run(&from.ns, &stop, &mut event).map_err(|error| {
         Failure::refused(format!("cannot ping from {}: {}", asked.from, error.words()), way_out(error.code, to))
