@@ -2,7 +2,7 @@
 //! that it is well-formed.
 
 use crate::message::{Answer, Answers};
-use crate::{address, link, neighbours, nft, route, ruleset, scene, survey, trace};
+use crate::{address, link, neighbours, nft, route, ruleset, scene, trace};
 
 /// Reads the bytes as messages, and each as everything that it could be. Nothing may panic; what is understood is counted.
 #[must_use]
@@ -17,7 +17,6 @@ fn decode_one(answer: &Answer<'_>) -> usize {
         link::decode_nsid(answer).is_some(),
         address::decode(answer).is_some(),
         route::decode(answer).is_some(),
-        survey::decodes(answer),
     ];
     found.into_iter().filter(|found| *found).count()
         + neighbours::understood(answer)

@@ -24,7 +24,7 @@ const UNCONNECTED: u32 = 1 << 7;
 ///
 /// # Errors
 /// The kernel's refusal. One without sock_diag for a protocol tells of no listeners.
-pub(super) fn list(names: &Names) -> Result<Vec<(Listener, u64)>, OpError> {
+pub(crate) fn list(names: &Names) -> Result<Vec<(Listener, u64)>, OpError> {
     let mut socket = match Socket::open(Protocol::SocketDiagnosis) {
         Err(error) if error.errno == Errno::PROTONOSUPPORT.raw_os_error() => return Ok(Vec::new()),
         socket => socket?,

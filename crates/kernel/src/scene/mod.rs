@@ -8,7 +8,7 @@ mod find;
 mod flow;
 mod join;
 pub(crate) mod link;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod neighbour;
 mod owner;
 pub(crate) mod route;

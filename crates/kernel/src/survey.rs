@@ -1,14 +1,12 @@
 //! What else is on the host: its own networks, listeners and sysctls around a lab, and which labs there are.
 
-mod diag;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError, Surroundings};
-use raum_core::lab::{link_group, mark};
+use raum_core::lab::{Proto, link_group, mark};
 use raum_core::name::{IfName, LabName, NsName};
 use raum_core::state::{RouteKind, Sysctl};
 use rustix::fs::{Access, access};
@@ -16,9 +14,11 @@ use rustix::io::Errno;
 
 use crate::directory::{Directory, Entry};
 use crate::linux::Linux;
-use crate::message::{Answer, Requests};
+use crate::message::Requests;
 use crate::nft::Noted;
 use crate::observe::links;
+use crate::scene::listen;
+use crate::scene::route::Names;
 use crate::socket::{Protocol, Socket};
 use crate::space::Space;
 use crate::workers::spread;
@@ -64,7 +64,7 @@ impl Linux {
         around.routes = named(found_routes, &names);
         let fd = Arc::clone(&self.host.fd);
         let read = namespace::in_namespace(&*fd, || {
-            around.listening = diag::listening()?;
+            around.listening = listening()?;
             let tables = match noted(lab) {
                 // to check a file takes no permission; to act on the answer does
                 Err(error) if error.errno == Errno::PERM.raw_os_error() => Vec::new(),
@@ -124,9 +124,17 @@ impl Linux {
     }
 }
 
-/// For tests: does it say that somebody listens?
-pub(crate) fn decodes(answer: &Answer<'_>) -> bool {
-    diag::decode(answer).is_some()
+/// TCP and UDP ports that somebody listens on in the calling thread's namespace. A socket for all addresses of both
+/// families is there once for each.
+fn listening() -> Result<BTreeSet<(Proto, IpAddr, u16)>, OpError> {
+    let mut found = BTreeSet::new();
+    for (listener, _) in listen::list(&Names::new())? {
+        found.insert((listener.proto, listener.address, listener.port));
+        if listener.both {
+            found.insert((listener.proto, Ipv4Addr::UNSPECIFIED.into(), listener.port));
+        }
+    }
+    Ok(found)
 }
 
 /// The lab of a mark.
