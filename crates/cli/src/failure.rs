@@ -222,6 +222,7 @@ fn explain(error: &Error) -> String {
             &error.to_string(),
             Some("name namespaces, as `raum show` lists them; of the host, what leads to them is imported too"),
         ),
+        Error::Kernel(words) if words.starts_with("/proc/") => lines(&error.to_string(), Some("is /proc mounted?")),
         Error::NoLab(_) => lines(&error.to_string(), Some("`raum ls` lists them")),
         other => lines(&other.to_string(), None),
     }

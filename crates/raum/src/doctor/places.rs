@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use raum_kernel::errno;
 use rustix::fs::{Access, access};
 
 use super::{Finding, Topic};
@@ -23,8 +24,9 @@ enum Names {
 }
 
 pub(super) fn examine(place: &Place) -> Vec<Finding> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    vec![names(look(&mounts)), records(place)]
+    // a mount point can have any bytes in its name
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    vec![names(look(&String::from_utf8_lossy(&mounts))), records(place)]
 }
 
 fn look(mounts: &str) -> Names {
@@ -91,9 +93,14 @@ fn records(place: &Place) -> Finding {
     };
     match fs::symlink_metadata(root) {
         Err(_) => match root.parent().map(|above| (above, access(above, Access::WRITE_OK))) {
-            Some((above, Err(error))) => problem(
-                format!("{} cannot be written to: {error}", above.display()),
-                format!("mount -t tmpfs tmpfs {}", above.display()),
+            // not over everybody's: what others have there would be hidden from them
+            Some((above, Err(cause))) => problem(
+                format!(
+                    "{} cannot be written to: {}",
+                    above.display(),
+                    errno::error(cause.raw_os_error(), None).words()
+                ),
+                format!("unshare --mount sh -c 'mount -t tmpfs tmpfs {} && exec sh'", above.display()),
             ),
             _ => Finding::ok(Topic::Places, code, format!("{shown} can be made")),
         },

@@ -16,7 +16,7 @@ use raum_core::host::{Host, Scope, Surroundings};
 use raum_core::name::{LabName, NsId};
 use raum_core::state::State;
 use raum_core::view::View;
-use raum_kernel::Linux;
+use raum_kernel::{Linux, OpenError};
 
 use crate::error::Error;
 use crate::known::Known;
@@ -58,7 +58,7 @@ impl Labs {
     /// # Errors
     /// [`Error::Kernel`]
     pub fn open() -> Result<Self, Error> {
-        let host = Linux::new().map_err(|error| Error::Kernel(error.to_string()))?;
+        let host = Linux::new().map_err(|OpenError(cause)| Error::Kernel(cause.words()))?;
         Ok(Self { host, place: Place::default(), foreign_rules: false, replace: false, impatience: Arc::default() })
     }
 
