@@ -97,6 +97,12 @@ pub(super) fn connect(lab: &mut Lab, words: &Words, addresses: Addresses) -> Ref
     }
     let is_bare = [&near, &far].iter().all(|end| end.addresses.is_empty() && !is_switch(lab, &end.to));
     let chosen = (is_bare && addresses == Addresses::Chosen).then(|| At::new((), words.span()));
+    if chosen.is_some() && near.to.value == far.to.value {
+        // whatever would be chosen for both could not be told apart there
+        return one(Problem::new(format!("both ends of this wire are at `{}`", far.to.value), far.to.span.clone())
+            .label("where is the other end?")
+            .help("name another namespace; `--no-addresses` makes a wire from a namespace to itself"));
+    }
     let owners = [near.to.clone(), far.to.clone()];
     owners.iter().for_each(|owner| pin(lab, owner));
     lab.links.push(Wire { ends: [near, far], subnets: Vec::new(), chosen, mtu: None, span: words.span() });
