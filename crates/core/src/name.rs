@@ -129,7 +129,8 @@ name_type!(
 );
 name_type!(
     /// The name of an interface as the kernel takes it (`dev_valid_name`, net/core/dev.c): 1 to 15 bytes, not `.` or `..`,
-    /// no `/`, `:` or whitespace. Control characters are refused too, though the kernel would take them.
+    /// no `/`, `:` or whitespace; and no `%`, for the kernel makes `eth7` of `eth%d`, and nothing of others
+    /// (`__dev_alloc_name`). Control characters are refused too, though the kernel would take them.
     IfName,
     check_interface
 );
@@ -181,7 +182,11 @@ fn check_namespace(text: &str) -> Result<(), NameError> {
 
 fn check_interface(text: &str) -> Result<(), NameError> {
     check_length(text, INTERFACE_NAME_MAX)?;
-    check_file_name(text, &['/', ':'])
+    check_file_name(text, &['/', ':'])?;
+    match text.find('%') {
+        Some(_) => Err(NameError::Character { character: '%', allowed: "the kernel puts a number in its place" }),
+        None => Ok(()),
+    }
 }
 
 fn check_file_name(text: &str, also: &[char]) -> Result<(), NameError> {
@@ -337,6 +342,13 @@ mod tests {
     fn an_interface_name_has_15_bytes_at_most() {
         assert!(IfName::new("abcdefghijklmno").is_ok());
         assert!(IfName::new("abcdefghijklmnop").is_err());
+    }
+
+    #[test]
+    fn an_interface_name_is_no_pattern() {
+        for text in ["%", "eth%d", "a%%b"] {
+            assert!(IfName::new(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Form for LinkEnd {
     const DEF: &'static str = "linkEnd";
     const WHAT: &'static str = "the end of a link";
     const HELP: &'static str = "an end is written `NODE`, `NODE:INTERFACE` or `NODE:INTERFACE 10.0.0.1/24 fd00::1/64`";
-    const PATTERN: &'static str = "^[A-Za-z0-9_\\[\\]-]+(:[^/:\\s]{1,15})?(\\s+[0-9a-fA-F:.]+(/[0-9]{1,3})?)*$";
+    const PATTERN: &'static str = "^[A-Za-z0-9_\\[\\]-]+(:[^/:%\\s]{1,15})?(\\s+[0-9a-fA-F:.]+(/[0-9]{1,3})?)*$";
     const EXAMPLES: &'static [&'static str] = &["red", "red 10.0.0.1/24", "router:wan 203.0.113.2/30 2001:db8::2/64"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {
@@ -110,7 +110,7 @@ impl Form for OnEnd {
     const DEF: &'static str = "onEnd";
     const WHAT: &'static str = "a switch";
     const HELP: &'static str = "write `SWITCH`, `SWITCH:INTERFACE` or `SWITCH:INTERFACE 10.10.0.20`";
-    const PATTERN: &'static str = "^[A-Za-z0-9_\\[\\]-]+(:[^/:\\s]{1,15})?(\\s+[0-9a-fA-F:.]+(/[0-9]{1,3})?)*$";
+    const PATTERN: &'static str = "^[A-Za-z0-9_\\[\\]-]+(:[^/:%\\s]{1,15})?(\\s+[0-9a-fA-F:.]+(/[0-9]{1,3})?)*$";
     const EXAMPLES: &'static [&'static str] = &["lan", "lan 10.10.0.20", "lan:uplink 10.10.0.20 fd01::20"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {

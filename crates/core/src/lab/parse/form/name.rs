@@ -82,8 +82,8 @@ impl Form for NodeName {
 impl Form for IfName {
     const DEF: &'static str = "interfaceName";
     const WHAT: &'static str = "an interface's name";
-    const HELP: &'static str = "an interface's name has 1 to 15 bytes, and no `/`, `:` or space";
-    const PATTERN: &'static str = "^[^/:\\s]{1,15}$";
+    const HELP: &'static str = "an interface's name has 1 to 15 bytes, and no `/`, `:`, `%` or space";
+    const PATTERN: &'static str = "^[^/:%\\s]{1,15}$";
     const EXAMPLES: &'static [&'static str] = &["eth0", "wan"];
 
     fn parse(text: Text<'_>, reader: &mut Reader) -> Option<Self> {

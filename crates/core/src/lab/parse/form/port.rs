@@ -170,7 +170,7 @@ impl Form for Forward {
     const WHAT: &'static str = "a port to forward";
     const HELP: &'static str =
         "write \"wan 2222 -> laptop:22\", \"53/udp -> dns\" or \"203.0.113.2:8000-8010 -> web:8000-8010\"";
-    const PATTERN: &'static str = "^\\s*([^/:\\s]{1,15}\\s+)?((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(/(tcp|udp|sctp))?\\s*->\\s*[A-Za-z0-9][A-Za-z0-9_-]*(:[0-9]+(-[0-9]+)?)?\\s*$";
+    const PATTERN: &'static str = "^\\s*([^/:%\\s]{1,15}\\s+)?((\\[[0-9a-fA-F:.]+\\]|[0-9]{1,3}(\\.[0-9]{1,3}){3}):)?[0-9]+(-[0-9]+)?(/(tcp|udp|sctp))?\\s*->\\s*[A-Za-z0-9][A-Za-z0-9_-]*(:[0-9]+(-[0-9]+)?)?\\s*$";
     const EXAMPLES: &'static [&'static str] =
         &["wan 2222 -> laptop:22", "53/udp -> dns", "203.0.113.2:8000-8010 -> web:8000-8010"];
 

@@ -16,7 +16,7 @@ impl Form for RouteSpec {
     const WHAT: &'static str = "a route";
     const HELP: &'static str = "write `10.0.0.0/8 via 10.1.0.1`, `default via 10.1.0.1 metric 100`, `10.9.0.0/16 dev eth1` or \
                                 `blackhole 10.0.0.0/8`";
-    const PATTERN: &'static str = "^\\s*((blackhole|unreachable|prohibit)\\s+)?(default|[0-9a-fA-F:.]+(/[0-9]{1,3})?)(\\s+(via\\s+[0-9a-fA-F:.]+|dev\\s+[^/:\\s]{1,15}|metric\\s+[0-9]+))*\\s*$";
+    const PATTERN: &'static str = "^\\s*((blackhole|unreachable|prohibit)\\s+)?(default|[0-9a-fA-F:.]+(/[0-9]{1,3})?)(\\s+(via\\s+[0-9a-fA-F:.]+|dev\\s+[^/:%\\s]{1,15}|metric\\s+[0-9]+))*\\s*$";
     const EXAMPLES: &'static [&'static str] = &[
         "10.0.0.0/8 via 10.1.0.1",
         "default via fd00::1",

@@ -44,7 +44,10 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn ifname() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z]{1,8}[0-9]{0,3}", "[!-.0-9;-~]{1,15}".prop_filter("reserved", |name| name != "." && name != ".."),]
+    prop_oneof![
+        "[a-z]{1,8}[0-9]{0,3}",
+        "[!-$&-.0-9;-~]{1,15}".prop_filter("reserved", |name| name != "." && name != ".."),
+    ]
 }
 
 fn mac() -> impl Strategy<Value = String> {
