@@ -5,7 +5,9 @@ use raum_core::lab::mark;
 use raum_core::nft::{Chain, EntryChange, Table};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
+use rustix::system::uname;
 
+use super::rule::Keys;
 use super::set::{self, Element, Shape};
 use super::{HEADER, INET, Message, SUBSYSTEM, comment, hook, is_missing, read, rule};
 use crate::errno;
@@ -154,10 +156,11 @@ impl<'t> Batch<'t> {
         for (name, chain) in &table.chains {
             self.chain(name, chain);
         }
+        let keys = Keys::of(&uname().release().to_string_lossy());
         for (name, chain) in &table.chains {
             for (number, wanted) in chain.rules.iter().enumerate() {
                 let what = format!("rule {} of chain {name}", number + 1);
-                let exprs = rule::lower(wanted, table);
+                let exprs = rule::lower(wanted, table, keys);
                 let mut request = self.request(what, Message::NewRule, NLM_F_CREATE | NLM_F_APPEND);
                 // NFTA_RULE_CHAIN, NFTA_RULE_EXPRESSIONS
                 request.text(2, name).nest(4, |list| exprs.iter().for_each(|expr| expr.write(list)));

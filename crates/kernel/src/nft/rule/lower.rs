@@ -11,14 +11,14 @@ use super::super::wire::{
     VERDICT_DROP, VERDICT_JUMP,
 };
 use super::{
-    DST_NAT, ESTABLISHED_RELATED, IPV4, IPV6, LINK_WORK, LOCAL, behind_key, icmp, number, padded, place, words,
+    DST_NAT, ESTABLISHED_RELATED, IPV4, IPV6, Keys, LINK_WORK, LOCAL, behind_key, icmp, number, padded, place, words,
 };
 
 /// A rule's expressions. Its maps must be in the table; an unknown one gives a lookup that the kernel refuses.
-pub(in crate::nft) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
+pub(in crate::nft) fn lower(rule: &Rule, table: &Table, keys: Keys) -> Vec<Expr> {
     let mut out = Vec::new();
     for condition in &rule.matches {
-        lower_match(condition, &mut out);
+        lower_match(condition, keys, &mut out);
     }
     match &rule.verdict {
         Verdict::Accept => out.push(Expr::Verdict { code: VERDICT_ACCEPT, chain: None }),
@@ -42,7 +42,7 @@ pub(in crate::nft) fn lower(rule: &Rule, table: &Table) -> Vec<Expr> {
     out
 }
 
-pub(super) fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
+pub(super) fn lower_match(condition: &Match, keys: Keys, out: &mut Vec<Expr>) {
     let family = |v6: bool| [Expr::Meta { key: META_NFPROTO, to: 0 }, equal(vec![if v6 { IPV6 } else { IPV4 }])];
     match condition {
         Match::Iif(interfaces) => lower_interfaces(META_IIFNAME, interfaces, out),
@@ -99,7 +99,9 @@ pub(super) fn lower_match(condition: &Match, out: &mut Vec<Expr>) {
         }
         Match::PortTaken { v6 } => {
             lower_key(false, 0, out);
-            out.push(Expr::Lookup { set: Learned::address_map(*v6).to_owned(), from: 0, to: None, not: false });
+            // what it leads to is read over it where it must be
+            let to = (keys == Keys::Led).then_some(0);
+            out.push(Expr::Lookup { set: Learned::address_map(*v6).to_owned(), from: 0, to, not: false });
         }
         Match::FromPeer { v6 } => {
             lower_key(true, 0, out);

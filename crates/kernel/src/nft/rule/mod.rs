@@ -34,6 +34,24 @@ const LINK_WORK: (u8, u8) = (130, 143);
 /// The length of an interface name in a register: `IFNAMSIZ`.
 pub(in crate::nft) const IFNAMSIZ: usize = 16;
 
+/// How a key of a map is asked for, where what it leads to does not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::nft) enum Keys {
+    /// As in a set, and so `nft list` shows it. Linux 6.5 (a4878eeae390, "relax set/map validation checks").
+    Alone,
+    /// With what it leads to, which nobody reads. Older kernels refuse it otherwise (EINVAL).
+    Led,
+}
+
+impl Keys {
+    /// As a kernel of this release (uname(2)) takes it.
+    pub(in crate::nft) fn of(release: &str) -> Self {
+        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+        let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+        if version < (6, 5) { Self::Led } else { Self::Alone }
+    }
+}
+
 /// IP protocol numbers.
 pub(in crate::nft) fn number(proto: Proto) -> u8 {
     match proto {
@@ -182,10 +200,20 @@ mod tests {
             for second in shapes() {
                 for verdict in &verdicts {
                     let rule = Rule { matches: vec![first.clone(), second.clone()], verdict: verdict.clone() };
-                    assert_eq!(raise(&lower(&rule, &table)), rule);
+                    for keys in [Keys::Alone, Keys::Led] {
+                        assert_eq!(raise(&lower(&rule, &table, keys)), rule);
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_older_kernel_is_asked_for_what_a_key_leads_to() {
+        let older = ["5.10.0", "6.1.0-50-amd64", "6.4", "", "strange"];
+        assert_eq!(older.map(Keys::of), [Keys::Led; 5]);
+        let newer = ["6.5.0-rc1", "6.12.100+deb12-amd64", "6.18.44-fc-v857", "7.0"];
+        assert_eq!(newer.map(Keys::of), [Keys::Alone; 4]);
     }
 
     #[test]

@@ -10,7 +10,9 @@ use super::super::wire::{
     META_NFPROTO, META_OIFNAME, VERDICT_ACCEPT, VERDICT_DROP, VERDICT_JUMP,
 };
 use super::lower::{Port, lower_dnat, lower_dnat_learned, lower_match, lower_snat, lower_update};
-use super::{IFNAMSIZ, IPV4, IPV6, LINK_WORK, LOCAL, address, behind_key, icmp, key_words, place, proto, unpadded};
+use super::{
+    IFNAMSIZ, IPV4, IPV6, Keys, LINK_WORK, LOCAL, address, behind_key, icmp, key_words, place, proto, unpadded,
+};
 
 /// The rule of these expressions.
 pub(in crate::nft) fn raise(exprs: &[Expr]) -> Rule {
@@ -133,9 +135,11 @@ fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
         }
         [Expr::Meta { key: META_L4PROTO, to: 0 }, Expr::Payload { to: 1, .. }, ..] => {
             let known = [false, true].map(|v6| [Match::PortTaken { v6 }, Match::FromPeer { v6 }]);
-            known.into_iter().flatten().find_map(|condition| {
+            let written =
+                known.into_iter().flatten().flat_map(|known| [(known.clone(), Keys::Alone), (known, Keys::Led)]);
+            written.into_iter().find_map(|(condition, keys)| {
                 let mut wanted = Vec::new();
-                lower_match(&condition, &mut wanted);
+                lower_match(&condition, keys, &mut wanted);
                 exprs.starts_with(&wanted).then_some((condition, wanted.len()))
             })
         }
@@ -150,7 +154,7 @@ fn raise_match(exprs: &[Expr]) -> Option<(Match, usize)> {
         [Expr::Ct { .. }, Expr::Bitwise { .. }, Expr::Cmp { .. }, ..] => {
             [Match::Established, Match::Dnatted].into_iter().find_map(|condition| {
                 let mut wanted = Vec::new();
-                lower_match(&condition, &mut wanted);
+                lower_match(&condition, Keys::Alone, &mut wanted);
                 (exprs.get(..3) == Some(wanted.as_slice())).then_some((condition, 3))
             })
         }
