@@ -12,7 +12,7 @@ use raum_core::problem::{Problem, Sheet, render, render_sheets};
 use raum_core::state::Sysctl;
 use serde::Serialize;
 
-use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, paint};
+use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, own, paint};
 
 /// How everybody gets networks of his own.
 const OWN: &str = "in namespaces of your own: unshare --user --map-root-user --net --mount \
@@ -84,7 +84,7 @@ impl Failure {
                 Exit::Usage
             }
             Failure::Problems { file, text, problems } => {
-                complain(&render(problems, file, text, look.colour));
+                complain(&own(&render(problems, file, text, look.colour)));
                 Exit::Usage
             }
             Failure::Step { lab, text, line, problems } => {
@@ -95,7 +95,7 @@ impl Failure {
                     let told: Vec<_> = problems.iter().map(|problem| of_sheets(problem, &sheets)).collect();
                     answer_json(&serde_json::json!({ "problems": told }));
                 } else {
-                    complain(&render_sheets(problems, &sheets, look.colour));
+                    complain(&own(&render_sheets(problems, &sheets, look.colour)));
                 }
                 Exit::Usage
             }

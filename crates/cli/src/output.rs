@@ -1,8 +1,10 @@
 //! Printing: one stream for answers, one for errors; colour only where a terminal wants it; a closed pipe is no error.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
@@ -81,9 +83,20 @@ pub const CHANGED: Style = AnsiColor::Yellow.on_default();
 /// For what is beside the point.
 pub const DIM: Style = Style::new().dimmed();
 
-/// Text in a style; the styles are taken out again where nobody can see them.
+/// What raum's own colours carry as their first number until they are printed, another one in each process: nobody who gives a
+/// file or an interface its name can know it. The colours of others are shown as what they are.
+static MARK: LazyLock<String> =
+    LazyLock::new(|| format!("\x1b[{:010};", RandomState::new().build_hasher().finish() >> 32));
+
+/// Text in a style; the styles are taken out again where nobody can see them. In the text itself there may be anything.
 pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
-    format!("{style}{text}{style:#}")
+    let (on, off) = (style.render().to_string(), style.render_reset().to_string());
+    format!("{}{text}{}", own(&on), own(&off))
+}
+
+/// Colours of a text that has been made harmless already.
+pub fn own(text: &str) -> String {
+    text.replace("\x1b[", &MARK)
 }
 
 /// Set when an answer could not be written, other than for want of a reader.
@@ -168,7 +181,7 @@ pub fn complain(text: &str) {
 /// Prints to the terminal that standard error is, for what moves on it. Nothing of others may be in it.
 pub fn live(text: &str) {
     let mut err = io::stderr().lock();
-    let shown = as_wanted(text, &err).into_owned();
+    let shown = as_wanted(&text.replace(MARK.as_str(), "\x1b["), &err).into_owned();
     // there is nobody left to tell
     drop(err.write_all(shown.as_bytes()).and_then(|()| err.flush()));
 }
@@ -192,7 +205,7 @@ fn as_wanted<'t>(text: &'t str, stream: &impl anstream::stream::RawStream) -> Co
 }
 
 /// Text for people: names, comments and arguments in it can be anybody's, and a terminal would obey what they hold. Only
-/// line ends and colours ([`paint`]) stay as they are.
+/// line ends and raum's own colours ([`paint`]) stay as they are.
 fn harmless(text: &str) -> Cow<'_, str> {
     if plain_length(text) == text.len() {
         return Cow::Borrowed(text);
@@ -205,8 +218,9 @@ fn harmless(text: &str) -> Cow<'_, str> {
         rest = &rest[plain..];
         let Some(c) = rest.chars().next() else { break };
         let colour = colour_length(rest);
-        if colour > 0 {
-            out.push_str(&rest[..colour]);
+        if let Some(numbers) = rest[..colour].strip_prefix(MARK.as_str()) {
+            out.push_str("\x1b[");
+            out.push_str(numbers);
             rest = &rest[colour..];
         } else {
             out.push(if c == '\t' { c } else { visible(c) });
@@ -257,8 +271,10 @@ mod tests {
 
     #[test]
     fn a_terminal_obeys_colours_and_nothing_else() {
-        let red = paint(BAD, "red");
-        assert_eq!(harmless(&format!("{red}\n")), format!("{red}\n"));
+        assert_eq!(harmless(&format!("{}\n", paint(BAD, "red"))), "\x1b[31mred\x1b[0m\n");
+        // not those that are in somebody's name, painted or not
+        assert_eq!(harmless(&paint(BAD, "\x1b[8mx\x1b[0m")), "\x1b[31m␛[8mx␛[0m\x1b[0m");
+        assert_eq!(harmless("\x1b[8mx"), "␛[8mx");
         assert_eq!(harmless("\x1b[2Jx\x1b]0;title\x07\r"), "␛[2Jx␛]0;title␇␍");
         assert_eq!(harmless("\u{9b}31m \u{202e}abc \x1b[1"), "\u{fffd}31m \u{fffd}abc ␛[1");
     }
