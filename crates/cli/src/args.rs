@@ -9,8 +9,8 @@ use raum_core::name::LabName;
 /// Networks of Linux network namespaces: built, changed, shown, tested and removed.
 #[derive(Debug, Parser)]
 #[command(name = "raum", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "Exit status: 0 as asked; 1 refused and taken back, or drift; 2 wrong usage or lab file; \
-                        3 something was left behind, and is listed.")]
+#[command(after_help = "Exit status: 0 as asked; 1 refused and taken back, or drift; 2 wrong usage or lab file, \
+                        or no such lab, namespace or file; 3 something was left behind, and is listed.")]
 pub struct Args {
     /// Print JSON instead of text, on every command that shows something.
     #[arg(long, global = true, display_order = 900)]

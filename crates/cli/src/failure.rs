@@ -101,7 +101,7 @@ impl Failure {
             }
             Failure::Raum(error) => {
                 complain(&explain(error));
-                if left_behind(error) { Exit::LeftBehind } else { Exit::Refused }
+                exit(error)
             }
             Failure::Plain { message, help, exit } => {
                 complain(&lines(message, help.as_deref()));
@@ -151,6 +151,16 @@ fn of_sheets(problem: &Problem, sheets: &[Sheet<'_>]) -> serde_json::Value {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Failure::Raum(Box::new(error))
+    }
+}
+
+/// The status of the library's failure. What was asked about and is not there has one of its own: 1 is an answer about
+/// something that is there, such as the drift that `status` found.
+fn exit(error: &Error) -> Exit {
+    match error {
+        Error::NoLab(_) | Error::NoNamespace(_) | Error::NothingToImport => Exit::Usage,
+        error if left_behind(error) => Exit::LeftBehind,
+        _ => Exit::Refused,
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Exit {
     Done,
     /// Refused and taken back, or the host differs from what it should be, or no answer to a ping.
     Refused,
-    /// Wrong usage or an invalid lab file.
+    /// Wrong usage, an invalid lab file, or a lab, namespace or file that is not there.
     Usage,
     /// Something was left behind; it has been listed.
     LeftBehind,

@@ -83,7 +83,7 @@ fn what_is_from_before_a_reboot_counts_as_not_there() {
         assert_eq!(code, Some(0), "{said}");
         assert!(!said.contains("kept"), "{said}");
         let (code, said) = raum(&["status", "kept"]);
-        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("no lab `kept` is up on this host"), "{said}");
         let (code, said) = raum(&["down", "kept"]);
         assert_eq!(code, Some(0), "{said}");

@@ -135,6 +135,7 @@ transcripts!(
     inside,
     json,
     mistakes,
+    not_there,
     refused,
     script,
     seeing,

@@ -97,12 +97,14 @@ pub enum ExecError {
 }
 
 impl ExecError {
-    /// As a shell's: 127 if the command is not found, 126 if it cannot be run, 1 if it was not even tried.
+    /// As a shell's: 127 if the command is not found, 126 if it cannot be run; 2 if there is no command or namespace, as
+    /// wrong usage, 1 if it was not even tried for another reason.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             ExecError::NotFound { .. } => 127,
             ExecError::NotExecutable { .. } => 126,
+            ExecError::NoCommand | ExecError::NoNamespace(_) => 2,
             _ => 1,
         }
     }
@@ -309,6 +311,6 @@ mod tests {
         assert_eq!(ExecError::NotFound { command: command.clone() }.exit_code(), 127);
         let cause = error(Errno::ACCESS);
         assert_eq!(ExecError::NotExecutable { command, interpreter: false, cause }.exit_code(), 126);
-        assert_eq!(ExecError::NoCommand.exit_code(), 1);
+        assert_eq!(ExecError::NoCommand.exit_code(), 2);
     }
 }

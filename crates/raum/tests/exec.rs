@@ -212,7 +212,7 @@ fn what_is_no_namespace_is_told() {
             (output.status.code(), said(&output))
         };
         let (code, words) = told();
-        assert_eq!(code, Some(1));
+        assert_eq!(code, Some(2));
         assert!(words.starts_with("there is no namespace `red`"), "{words}");
         fs::create_dir_all("/run/netns").expect("a folder");
         fs::write("/run/netns/red", "").expect("a file");

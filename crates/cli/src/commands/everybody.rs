@@ -82,7 +82,7 @@ fn find(labs: &mut Labs, lab: Option<&str>) -> Result<Record, Failure> {
             let mut all: Vec<LabName> = labs.list()?.into_iter().map(|found| found.lab).collect();
             match (all.pop(), all.len()) {
                 (Some(only), 0) => only,
-                (None, _) => return Err(Failure::refused("no lab is up on this host".to_owned(), None)),
+                (None, _) => return Err(Failure::usage("no lab is up on this host".to_owned(), None)),
                 (Some(last), _) => {
                     let names: Vec<String> = all.iter().chain([&last]).map(ToString::to_string).collect();
                     let message = format!("which lab? There are {}", names.join(", "));

@@ -63,7 +63,10 @@ pub fn run(asked: &Asked, look: Look) -> Result<Exit, Failure> {
         }
     };
     let summary = ping.run(&from.ns, &stop, &mut event).map_err(|error| {
-        Failure::refused(format!("cannot ping from {}: {}", asked.from, error.words()), way_out(error.code, to))
+        let message = format!("cannot ping from {}: {}", asked.from, error.words());
+        // the namespace went between its name and here
+        let exit = if error.code == "ENOENT" { Exit::Usage } else { Exit::Refused };
+        Failure::Plain { message, help: way_out(error.code, to), exit }
     })?;
     if look.json {
         answer_json(&Report { from: &asked.from, to: &asked.to, address: to, events: &events, summary });

@@ -103,7 +103,7 @@ fn find(labs: &mut Labs, what: &str) -> Result<(Record, Vec<Expectation>), Failu
             Some(_) => format!("bring it up first: raum up {what}"),
             None => "`raum ls` lists the labs that are".to_owned(),
         };
-        return Err(Failure::refused(format!("lab `{name}` is not up"), Some(help)));
+        return Err(Failure::usage(format!("lab `{name}` is not up"), Some(help)));
     };
     let expectations = from_file.unwrap_or_else(|| record.expect.clone());
     Ok((record, expectations))
