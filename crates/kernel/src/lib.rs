@@ -24,6 +24,7 @@ pub mod nft;
 mod observe;
 pub mod probe;
 pub mod processes;
+pub mod release;
 pub mod route;
 pub mod ruleset;
 mod run;

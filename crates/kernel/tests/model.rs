@@ -68,10 +68,11 @@ impl Both {
     }
 
     fn apply(&mut self, plan: &Plan) {
+        let listing: String = plan.ops().map(|op| format!("{op:?}\n")).collect();
         for stage in &plan.stages {
             let (done, imagined) = (self.linux.run(&stage.ops), self.model.run(&stage.ops));
             for ((op, done), imagined) in stage.ops.iter().zip(&done).zip(&imagined) {
-                assert_eq!(done, &Outcome::Done, "{op:?} in {}", stage.title);
+                assert_eq!(done, &Outcome::Done, "{op:?} in {} of\n{listing}", stage.title);
                 assert_eq!(imagined, &Outcome::Done, "imagined {op:?} in {}", stage.title);
             }
         }

@@ -5,13 +5,13 @@ use raum_core::lab::mark;
 use raum_core::nft::{Chain, EntryChange, Table};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
-use rustix::system::uname;
 
 use super::rule::Keys;
 use super::set::{self, Element, Shape};
 use super::{HEADER, INET, Message, SUBSYSTEM, comment, hook, is_missing, read, rule};
 use crate::errno;
 use crate::message::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, Requests};
+use crate::release::Release;
 use crate::socket::Socket;
 
 /// `NFNL_MSG_BATCH_BEGIN` and `NFNL_MSG_BATCH_END`.
@@ -156,7 +156,7 @@ impl<'t> Batch<'t> {
         for (name, chain) in &table.chains {
             self.chain(name, chain);
         }
-        let keys = Keys::of(&uname().release().to_string_lossy());
+        let keys = Keys::of(Release::running());
         for (name, chain) in &table.chains {
             for (number, wanted) in chain.rules.iter().enumerate() {
                 let what = format!("rule {} of chain {name}", number + 1);

@@ -33,7 +33,7 @@ const SIZE: usize = 32 << 10;
 pub(super) struct Report {
     /// By position in the stage. Those that are missing were not run.
     pub outcomes: Vec<(usize, Outcome)>,
-    /// Indices of the other ends of new veths.
+    /// The other ends of new veths.
     pub learned: Learned,
     /// Nothing failed.
     pub well: bool,
@@ -265,6 +265,11 @@ impl<'a> Batch<'a> {
             None => None,
         };
         self.space.indices.remove(&a.name);
+        if b_ns.is_some() {
+            self.report.learned.push((b.ns.clone(), b.name.clone(), None));
+        } else {
+            self.space.indices.remove(&b.name);
+        }
         link::add_veth(&mut self.requests, a, master, b, b_ns, group);
         self.born.push((&a.name, Some(b)));
         Ok(())
@@ -379,7 +384,7 @@ fn learn(
     space.indices.insert((*name).clone(), link.index);
     match (other, link.peer) {
         (Some(other), Some(peer)) if peers.contains_key(&other.ns) => {
-            learned.push((other.ns.clone(), other.name.clone(), peer));
+            learned.push((other.ns.clone(), other.name.clone(), Some(peer)));
         }
         (Some(other), Some(peer)) => {
             space.indices.insert(other.name.clone(), peer);

@@ -26,8 +26,9 @@ const PART: usize = 256;
 
 /// The namespaces of veths' other ends.
 type Peers = HashMap<NsId, Result<Arc<OwnedFd>, OpError>>;
-/// Links whose index became known in passing, in namespaces other than the one that was spoken to.
-type Learned = Vec<(NsId, IfName, u32)>;
+/// Links that were made in passing, in namespaces other than the one that was spoken to: with their index, or with none where the name
+/// has another one now and the kernel does not say which (NLM_F_ECHO for new links: Linux 6.2).
+type Learned = Vec<(NsId, IfName, Option<u32>)>;
 
 /// See [`raum_core::host::Host::run`].
 pub(crate) fn run(linux: &mut Linux, stage: &[Op]) -> Vec<Outcome> {
@@ -192,8 +193,10 @@ impl<'a> Run<'a> {
                 NsId::Host => Some(&mut self.linux.host),
                 NsId::Named(ns) => self.linux.spaces.get_mut(ns),
             };
-            if let Some(space) = space {
-                space.indices.insert(name, index);
+            match (space, index) {
+                (Some(space), Some(index)) => drop(space.indices.insert(name, index)),
+                (Some(space), None) => drop(space.indices.remove(&name)),
+                (None, _) => {}
             }
         }
         for (position, outcome) in done.outcomes {

@@ -12,6 +12,8 @@ use raum_core::lab::Proto;
 use raum_core::name::IfName;
 use raum_core::nft::Learned;
 
+use crate::release::{MAPS_AS_SETS, Release};
+
 pub(super) use lower::lower;
 pub(super) use raise::raise;
 
@@ -37,18 +39,16 @@ pub(in crate::nft) const IFNAMSIZ: usize = 16;
 /// How a key of a map is asked for, where what it leads to does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::nft) enum Keys {
-    /// As in a set, and so `nft list` shows it. Linux 6.5 (a4878eeae390, "relax set/map validation checks").
+    /// As in a set, and so `nft list` shows it: [`MAPS_AS_SETS`].
     Alone,
     /// With what it leads to, which nobody reads. Older kernels refuse it otherwise (EINVAL).
     Led,
 }
 
 impl Keys {
-    /// As a kernel of this release (uname(2)) takes it.
-    pub(in crate::nft) fn of(release: &str) -> Self {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
-        let version = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-        if version < (6, 5) { Self::Led } else { Self::Alone }
+    /// As a kernel of this release takes it.
+    pub(in crate::nft) fn of(release: Release) -> Self {
+        if release < MAPS_AS_SETS { Self::Led } else { Self::Alone }
     }
 }
 
@@ -206,14 +206,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn an_older_kernel_is_asked_for_what_a_key_leads_to() {
-        let older = ["5.10.0", "6.1.0-50-amd64", "6.4", "", "strange"];
-        assert_eq!(older.map(Keys::of), [Keys::Led; 5]);
-        let newer = ["6.5.0-rc1", "6.12.100+deb12-amd64", "6.18.44-fc-v857", "7.0"];
-        assert_eq!(newer.map(Keys::of), [Keys::Alone; 4]);
     }
 
     #[test]
