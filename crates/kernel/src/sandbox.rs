@@ -86,6 +86,21 @@ pub fn loopback_up() -> Result<(), OpError> {
     Socket::open(Protocol::Route)?.run_one(&mut requests)
 }
 
+/// From now on the kernel says to this thread, and to threads and processes that it starts, that it is Linux 2.6 (`UNAME26`,
+/// personality(2)): what raum does otherwise for older kernels it does then. Newer ones take that as well.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn say_an_older_release() -> Result<(), OpError> {
+    /// include/uapi/linux/personality.h
+    const UNAME26: libc::c_ulong = 0x0002_0000;
+    // SAFETY: personality(2) takes a number and no pointer.
+    match unsafe { libc::personality(UNAME26) } {
+        -1 => Err(errno::at_io("personality", &io::Error::last_os_error())),
+        _ => Ok(()),
+    }
+}
+
 /// A second namespace beside the sandbox's, without a name and with `lo` up: the world outside.
 ///
 /// # Errors

@@ -15,6 +15,7 @@ use super::events::{self, Event};
 use super::table::{Tap, tap};
 use super::{Kernel, Sender, counters};
 use crate::namespace::in_namespace;
+use crate::release::OWNED_TABLES;
 use crate::scene::harmless;
 use crate::socket::{Protocol, Socket};
 
@@ -22,6 +23,8 @@ use crate::socket::{Protocol, Socket};
 const GROUP: u32 = 9;
 /// Room for what is told of one packet, also through hundreds of rules.
 const RECEIVE: usize = 1 << 20;
+/// Such a kernel would say "Invalid argument". No table is put in that stays when raum is killed.
+const TOO_OLD: &str = "which rules the packet passes is told by Linux 5.12 and later";
 
 /// One namespace while the packet is under way.
 struct Watched {
@@ -46,7 +49,10 @@ pub fn probe(kernel: &mut Kernel, trace: &Trace, sender: &Sender, wait: Duration
             },
         }
     }
-    for one in &mut watched {
+    if !OWNED_TABLES.is_here() {
+        notes.push(TOO_OLD.to_owned());
+    }
+    for one in watched.iter_mut().filter(|_| OWNED_TABLES.is_here()) {
         // the answer passes where the packet did, also where it was not expected
         let answers = one.packets.iter().filter(|seen| !seen.answer).filter_map(|seen| seen.flow.answer());
         let mut flows: Vec<Flow> = one.packets.iter().map(|seen| seen.flow).chain(answers).collect();

@@ -19,7 +19,7 @@ const NEW_CHAIN: u16 = 3;
 const NEW_RULE: u16 = 6;
 /// `NFPROTO_INET`.
 const INET: u8 = 1;
-/// `NFT_TABLE_F_OWNER`, since Linux 5.12.
+/// `NFT_TABLE_F_OWNER`: [`crate::release::OWNED_TABLES`].
 const OWNER: u32 = 2;
 /// The chains: name, hook, priority. Those that mark come before `raw`, the others behind everything.
 const CHAINS: [(&str, u32, i32); 5] =

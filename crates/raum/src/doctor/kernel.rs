@@ -8,6 +8,7 @@ use raum_core::lab::Proto;
 use raum_core::name::{IfName, LabName, Mac, NsId};
 use raum_core::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
 use raum_core::plan::{AltnameChange, LinkChange, Op, VethEnd};
+use raum_kernel::release::OWNED_TABLES;
 use raum_kernel::{Linux, namespace, probe};
 use rustix::io::Errno;
 
@@ -136,6 +137,17 @@ fn around(labs: &mut Labs, lab: &LabName) -> Vec<Finding> {
     } else {
         findings.push(Finding::ok(Topic::Kernel, "ipv6", "IPv6, forwarded interface by interface"));
     }
+    findings.push(if OWNED_TABLES.is_here() {
+        Finding::ok(Topic::Kernel, "trace", "packets can be followed through the rules")
+    } else {
+        Finding::note(
+            Topic::Kernel,
+            "trace",
+            "packets cannot be followed through the rules (before Linux 5.12)",
+            "raum trace says what the rules say, and whether the real packet arrives, and not how far it came",
+            "a newer kernel; all else works",
+        )
+    });
     findings
 }
 

@@ -29,6 +29,7 @@ use raum::place::Place;
 use raum::trace::{Report, run};
 use raum_core::name::LabName;
 use raum_core::trace::Code;
+use raum_kernel::release::OWNED_TABLES;
 use raum_kernel::sandbox;
 
 /// A home behind a router with NAT, and a server outside.
@@ -300,7 +301,7 @@ rows! {
             "net/ipv4/icmp_echo_ignore_all" }, "1"), cause: Code::EchoIgnored, ..Row::STREET },
     // nobody asks what is queued
     unexplained: Row { fault: |_| no_queue("street-router", "wan"), cause: Code::Unexplained, says: "last seen in street-router",
-        ..Row::STREET },
+        families: if_followed(), ..Row::STREET },
     namespace_gone: Row { to: ["server", "server"], fault: |_| unname("street-server"), cause: Code::NamespaceGone,
         says: "street-server", ..Row::STREET },
 }
@@ -335,7 +336,7 @@ foreign! {
         chain f { type filter hook forward priority 5; policy accept;
         meta cpu < 4096 drop
         }\n}"),
-        cause: Code::FilterForeign, says: "meta cpu < 4096", ..Row::STREET },
+        families: if_followed(), cause: Code::FilterForeign, says: "meta cpu < 4096", ..Row::STREET },
     filter_of_the_answer: Row { fault: |_| nft("street-router", "table inet fw {
         chain f { type filter hook forward priority 5; policy accept;
         iifname \"wan\" drop
@@ -386,6 +387,11 @@ fn if_nft(rules: &str) -> &'static [bool] {
     if tried.status.success() { BOTH } else { &[] }
 }
 
+/// An older kernel does not tell which rules a packet passes.
+fn if_followed() -> &'static [bool] {
+    if OWNED_TABLES.is_here() { BOTH } else { &[] }
+}
+
 /// A kernel without `br_netfilter` never shows bridged packets to the IP rules.
 fn if_br_netfilter() -> &'static [bool] {
     let there = std::path::Path::new("/proc/sys/net/bridge").exists();
@@ -433,6 +439,24 @@ fn the_rule_that_chose_the_table_is_told_where_it_is_not_a_usual_one() {
                 "{report:#?}"
             );
         }
+    });
+}
+
+#[test]
+fn a_kernel_that_does_not_follow_packets_through_rules_is_told_of_once() {
+    machine::beside_others(|| {
+        up(STREET);
+        let too_old = |report: &Report| report.notes.iter().filter(|note| note.contains("Linux 5.12")).count();
+        let report = ask("laptop", "203.0.113.1", false);
+        assert_eq!(too_old(&report), usize::from(!OWNED_TABLES.is_here()), "{report:#?}");
+        sandbox::say_an_older_release().expect("another personality");
+        let report = ask("laptop", "203.0.113.1", false);
+        assert!(report.delivered && report.probe.sightings.is_empty(), "{report:#?}");
+        assert_eq!((too_old(&report), report.notes.len()), (1, 1), "{report:#?}");
+        own_drop("street-router", "street");
+        let report = ask("laptop", "203.0.113.1", false);
+        assert_eq!(report.trace.cause.map(|cause| cause.code), Some(Code::FilterOwn));
+        no_tap_is_left();
     });
 }
 
