@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::judge;
 use raum_core::lab::Proto;
 use raum_core::name::{IfName, LabName};
-use raum_core::nft::{Chain, Hook, InterfaceRef, Interfaces, Match, PortKey, PortMap, Rule, Table, Verdict};
+use raum_core::nft::{Chain, Hook, InterfaceRef, Interfaces, Learned, Match, PortKey, PortMap, Rule, Table, Verdict};
 use raum_core::state::{Owner, Sysctl};
 use raum_kernel::nft::{self, Noted, conntrack};
 use raum_kernel::sandbox;
@@ -168,6 +168,16 @@ fn what_is_written_for_an_older_kernel_is_read() {
     sandbox::run(|| {
         sandbox::say_an_older_release().unwrap();
         written_is_read();
+        // keys of maps that are looked for, and not what they lead to
+        let learned = [Learned::Address { v6: false }, Learned::Port, Learned::Peer { v6: false }];
+        let asks = rule(vec![Match::PortTaken { v6: false }, Match::FromPeer { v6: false }], Verdict::Accept);
+        let table = Table {
+            learned: learned.map(|into| (into.name(false).to_owned(), into)).into(),
+            chains: [("input".to_owned(), chain(Hook::FilterInput, vec![asks]))].into(),
+            ..empty()
+        };
+        nft::replace(&mut socket(), &table).unwrap();
+        assert_eq!(observed(), table);
     });
 }
 
