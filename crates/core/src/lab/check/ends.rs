@@ -141,6 +141,11 @@ fn switches(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                     .help("write `gateway: host` at the switch: its bridge has the host's address then"),
                 );
             }
+            (Holder::Switch(index), Holder::Node(place)) | (Holder::Node(place), Holder::Switch(index))
+                if scene.wiring.bridges[index].place == place && scene.wiring.bridges[index].is_gateway() =>
+            {
+                problems.push(on_its_own(scene.lab.switches[index].name.as_str(), place, pair));
+            }
             _ => {}
         }
     }
@@ -151,6 +156,21 @@ fn switches(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
                 .help("make two switches of it and join them by a link: `links: [{ ends: [A, B] }]`"),
         );
     }
+}
+
+/// A gateway that the switch is in has the bridge's own interface there: one more would be a second one in the same subnet.
+fn on_its_own(switch: &str, place: Place<'_>, [a, b]: &[Side<'_>; 2]) -> Problem {
+    let name = place.as_str();
+    let (what, span) = match a.wire {
+        Some(wire) => ("the link".to_owned(), wire.span.clone()),
+        None => {
+            let end = a.end.or(b.end);
+            (format!("`on: {switch}` at `{name}`"), end.map_or(0..0, |end| end.to.span.clone()))
+        }
+    };
+    Problem::new(format!("`{name}` is on `{switch}` already: the switch is in it, and has it as gateway"), span)
+        .label("a second interface of it in one subnet")
+        .help(format!("leave {what} out: the bridge has `{name}`'s address; or leave `in: {name}` out at `{switch}`"))
 }
 
 fn mtus(scene: &Scene<'_>, problems: &mut Vec<Problem>) {
