@@ -10,6 +10,7 @@ use super::parse::needs_quotes;
 use super::{
     Address, At, End, Filter, Forward, Lab, Nat, NatKeys, NatTimeouts, Node, Proto, Publish, RouteSpec, Switch, Wire,
 };
+use crate::problem::visible;
 use crate::state::RouteKind;
 
 impl fmt::Display for Lab {
@@ -164,11 +165,19 @@ fn text(text: &str) -> String {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),
+            c if is_shown(c) => quoted.push(c),
             c => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
         }
     }
     quoted.push('"');
     quoted
+}
+
+/// Letters and digits of all languages are written as they are. Whatever else is not ASCII could hide, move the text about or
+/// be taken for something else; so could the letters without a shape of their own (Unicode, `Default_Ignorable_Code_Point`).
+fn is_shown(c: char) -> bool {
+    const WITHOUT_SHAPE: [char; 4] = ['\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}'];
+    c.is_alphanumeric() && visible(c) == c && !WITHOUT_SHAPE.contains(&c)
 }
 
 impl fmt::Display for End {

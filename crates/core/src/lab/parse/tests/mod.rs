@@ -144,6 +144,32 @@ fn the_place_of_a_name_is_the_name() {
 }
 
 #[test]
+fn letters_are_written_as_they_are_and_what_could_deceive_is_not() {
+    for (name, written) in [
+        ("é", "é"),
+        ("büro0", "büro0"),
+        ("漢字", "漢字"),
+        ("сеть", "сеть"),
+        ("a\u{202e}b", "a\\U0000202eb"),
+        ("a\u{200b}b", "a\\U0000200bb"),
+        ("a\u{ad}b", "a\\U000000adb"),
+        ("a\u{3164}b", "a\\U00003164b"),
+        ("a\u{fe0f}b", "a\\U0000fe0fb"),
+        ("e\u{301}", "e\\U00000301"),
+    ] {
+        let escaped: String = name.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+        let text = format!("switches: {{ lan: }}\nnamespaces: {{ web: {{ on: \"lan:{escaped}\" }} }}\n");
+        let lab = read(&text).unwrap();
+        assert_eq!(lab.nodes[0].on[0].interface.as_ref().unwrap().as_str(), name);
+        let again = lab.to_string();
+        assert!(again.contains(&format!("on: \"lan:{written}\"\n")), "{again}");
+        assert_eq!(read(&again).unwrap().to_string(), again);
+        let interface = read(&again).unwrap().nodes[0].on[0].interface.clone();
+        assert_eq!(interface.unwrap().as_str(), name, "{again}");
+    }
+}
+
+#[test]
 fn a_file_of_problems_is_told_in_bounds() {
     let text = format!("namespaces:\n{}", "  x y:\n".repeat(50_000));
     let problems = read(&text).unwrap_err();
