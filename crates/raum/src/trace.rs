@@ -4,21 +4,21 @@
 //! together.
 
 mod drift;
+mod gone;
 
 use std::fmt;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use raum_core::host::{ObserveError, OpError};
-use raum_core::name::{LabName, NodeName, NsId};
+use raum_core::name::{LabName, NsId};
 use raum_core::trace::{Cause, Code, Facts, Flow, Probe, Proto, Reply, Target, Trace, judge, trace};
 use raum_core::view::Parts;
+use raum_kernel::scene;
 use raum_kernel::trace::{Kernel, Sender, probe};
-use raum_kernel::{namespace, scene};
 use serde::Serialize;
 
 use crate::place::Place;
-use crate::record::Record;
 use crate::resolve::{ResolveError, Resolved, address, in_scene, named, of_interfaces, resolve};
 
 /// How long an answer is waited for. Everything is on this machine, or near it.
@@ -80,17 +80,20 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
     let unspecified = if v6 == Some(true) { [0u8; 16].into() } else { [0u8; 4].into() };
     let mut flow =
         Flow { source: None, destination: unspecified, proto: target.proto, source_port: None, port: target.port };
-    let found = match resolve(place, from) {
-        Ok(found) => Some(found),
-        Err(ResolveError::Unknown(text)) => match gone(place, None, &text) {
-            Some(cause) => return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new())),
-            None => None,
-        },
+    let (found, lost) = match resolve(place, from) {
+        // a file can be there, and no namespace
+        Ok(found) => {
+            let lost = gone::at(place, &found);
+            (Some(found), lost)
+        }
+        Err(ResolveError::Unknown(text)) => (None, gone::called(place, &text)?),
         Err(error) => return Err(error.into()),
     };
-    // of the sender a file can be there, and no namespace
-    let lost = found.as_ref().and_then(|found| gone(place, Some(found), from));
-    if let Some(cause) = lost.or_else(|| gone(place, found.as_ref(), &target.to)) {
+    let lost = match lost {
+        None => gone::target(place, found.as_ref(), &target.to)?,
+        lost => lost,
+    };
+    if let Some(cause) = lost {
         return Ok(report(ended(from, flow, cause), Probe::default(), Vec::new()));
     }
     let parts = Parts { counters: false, nat: false, processes: false, ..Parts::ALL };
@@ -140,27 +143,6 @@ pub fn run(place: &Place, from: &str, target: &Target, v6: Option<bool>) -> Resu
 fn only(addresses: &[IpNet]) -> Option<bool> {
     let first = addresses.first()?.addr().is_ipv6();
     addresses.iter().all(|net| net.addr().is_ipv6() == first).then_some(first)
-}
-
-/// A node that a lab's record knows, and whose namespace is not there.
-fn gone(place: &Place, from: Option<&Resolved>, text: &str) -> Option<Cause> {
-    let node = NodeName::new(text).ok();
-    let labs = from.and_then(|from| from.lab.clone()).map_or_else(|| place.labs(), |lab| vec![lab]);
-    for lab in labs {
-        let Some(record) = Record::read(place, &lab).ok().flatten() else { continue };
-        let named = |(name, known): &(&NodeName, &crate::record::RecordedNode)| {
-            Some(*name) == node.as_ref() || known.ns.name().is_some_and(|ns| ns.as_str() == text)
-        };
-        let Some((name, known)) = record.nodes.iter().find(named) else { continue };
-        let Some(ns) = known.ns.name() else { continue };
-        if !namespace::named(ns).is_err_and(|refusal| namespace::is_gone(&refusal)) {
-            continue;
-        }
-        let what = format!("the namespace {ns} of node {name} is gone, though lab {lab} should have it");
-        let mend = record.repair();
-        return Some(Cause::new(Code::NamespaceGone, ns.as_str(), what, Some(mend)));
-    }
-    None
 }
 
 /// A trace that ended before it began.

@@ -26,7 +26,8 @@ use std::sync::atomic::AtomicBool;
 use faults::*;
 use raum::Labs;
 use raum::place::Place;
-use raum::trace::{Report, run};
+use raum::resolve::ResolveError;
+use raum::trace::{Report, TraceError, run};
 use raum_core::name::LabName;
 use raum_core::trace::Code;
 use raum_kernel::release::OWNED_TABLES;
@@ -439,6 +440,47 @@ fn the_rule_that_chose_the_table_is_told_where_it_is_not_a_usual_one() {
                 "{report:#?}"
             );
         }
+    });
+}
+
+/// A name that two labs have means the same whether a namespace of it is there or not.
+#[test]
+fn the_lab_that_is_meant_is_blamed() {
+    machine::beside_others(|| {
+        for (lab, net) in [("one", 1), ("two", 2)] {
+            up(&format!(
+                "lab: {lab}\nnamespaces: {{ web: {{ on: lan }}, box: {{ on: lan }} }}\n\
+                 switches: {{ lan: {{ subnet: 10.90.{net}.0/24, gateway: host }} }}\n"
+            ));
+        }
+        let trace = |from: &str, to: &str| {
+            let target =
+                raum_core::trace::Target { to: to.to_owned(), proto: raum_core::trace::Proto::Icmp, port: None };
+            run(&Place::default(), from, &target, Some(false))
+        };
+        let ambiguous = |from: &str, to: &str| match trace(from, to) {
+            Err(TraceError::Resolve(ResolveError::Ambiguous { names, .. })) => names,
+            other => panic!("{from} to {to}: {other:#?}"),
+        };
+        let blamed = |from: &str, to: &str| {
+            let cause = trace(from, to).expect("a trace").trace.cause;
+            cause.map(|cause| (cause.code, cause.namespace))
+        };
+        let gone = |ns: &str| Some((Code::NamespaceGone, ns.to_owned()));
+        unname("one-web");
+        // the other one is there, and has this name alone now
+        assert_eq!([blamed("host", "web"), blamed("web", "two-box")], [None, None]);
+        assert_eq!(blamed("one-box", "web"), gone("one-web"), "the sender's lab comes first");
+        assert_eq!(blamed("two-box", "web"), None);
+        assert_eq!(blamed("host", "one-web"), gone("one-web"));
+        unname("two-web");
+        assert_eq!(ambiguous("host", "web"), ["one-web", "two-web"]);
+        assert_eq!(ambiguous("web", "host"), ["one-web", "two-web"]);
+        assert_eq!(blamed("two-box", "web"), gone("two-web"));
+        // somebody's namespace of that name is nobody's node
+        bind("two-box", "/run/netns/web");
+        unname("two-box");
+        assert_eq!([blamed("web", "10.90.2.1"), blamed("host", "web")], [None, None]);
     });
 }
 
