@@ -168,7 +168,7 @@ pub enum Command {
         /// Everybody of a lab to everybody, at once, as a matrix; exit status 1 if anybody is not reached.
         #[arg(short = 'a', long)]
         all: bool,
-        /// How many to send; 0 until Ctrl-C.
+        /// How many to send; 0 until Ctrl-C, as ping(8) without `-c`.
         #[arg(short = 'c', long, default_value_t = 3, conflicts_with = "all")]
         count: u32,
         /// Milliseconds between two.
@@ -241,7 +241,7 @@ pub enum Command {
         /// Write pcapng to a file, or to standard output (`-`).
         #[arg(short = 'w', long, value_name = "FILE|-", conflicts_with = "json")]
         write: Option<String>,
-        /// End after so many packets.
+        /// End after so many packets; 0, or without it, at Ctrl-C.
         #[arg(short = 'c', long)]
         count: Option<u64>,
         /// End after so many seconds.

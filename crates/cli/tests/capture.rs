@@ -220,6 +220,12 @@ fn it_ends_when_it_should() {
         let (status, said) = counted.end();
         assert!(status.success() && said.contains("3 packets"), "{said}");
         assert_eq!(read("/run/c.pcapng").1.len(), 3);
+        // 0 is no limit, as for `raum ping`
+        let endless = Capture::begin(&["a", "-c", "0", "-w", "/run/e.pcapng", "udp"]);
+        talk();
+        let (status, said) = endless.interrupt();
+        assert!(status.success(), "{said}");
+        assert!(read("/run/e.pcapng").1.len() > 3, "{said}");
         let (status, said) = Capture::begin(&["a", "--duration", "0.1", "udp"]).end();
         assert!(status.success() && said.contains("0 packets, none lost"), "{said}");
         // whoever reads has had enough

@@ -71,7 +71,8 @@ pub fn run(asked: &Asked, look: Look) -> Result<Exit, Failure> {
         Some(Err(_)) => return Err(Failure::usage("the duration is no number of seconds".to_owned(), None)),
         duration => duration.and_then(Result::ok),
     };
-    let limits = Limits { count: asked.count, duration };
+    // 0 is none, as for `raum ping`
+    let limits = Limits { count: asked.count.filter(|count| *count > 0), duration };
     let mut out = Output::open(asked.write.as_deref(), look)?;
     let mut capture = Capture::open(&points, &program).map_err(|error| failed(&error))?;
     out.begin(&points, bytes, (!text.is_empty()).then_some(text.as_str())).map_err(|error| unwritten(&error))?;
