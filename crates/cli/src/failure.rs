@@ -10,6 +10,7 @@ use raum_core::lab::edit::LINE_AT;
 use raum_core::plan::Op;
 use raum_core::problem::{Problem, Sheet, render, render_sheets};
 use raum_core::state::Sysctl;
+use raum_core::trace::cause::word;
 use serde::Serialize;
 
 use crate::output::{BAD, Exit, GOOD, Look, STRONG, answer_json, complain, own, paint};
@@ -222,6 +223,11 @@ fn explain(error: &Error) -> String {
             Some(&format!("`raum up FILE` of its lab file does the rest; `raum down {lab}` removes what there is")),
         ),
         Error::NoNamespace(_) => lines(&error.to_string(), Some("`raum graph --all` shows them, with their names")),
+        Error::Elsewhere { way, .. } => {
+            let there =
+                format!("nothing was touched; go there: nsenter --net={} raum …", word(&way.display().to_string()));
+            lines(&error.to_string(), Some(&there))
+        }
         Error::Inside(_) => lines(
             &error.to_string(),
             Some(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use raum_core::host::OpError;
 use raum_core::name::NsName;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, fstat, stat, statx};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, stat, statx};
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -86,7 +86,7 @@ impl NamesFolder {
 /// `/proc` is not there.
 pub fn inside() -> Result<Option<NsName>, OpError> {
     const MOUNTS: &str = "/proc/thread-self/mountinfo";
-    let present = fstat(namespace::present()?).map_err(|cause| errno::at(namespace::PRESENT, cause))?.st_ino;
+    let present = namespace::number()?;
     let mounts = std::fs::read(MOUNTS).map_err(|cause| errno::at_io(MOUNTS, &cause))?;
     // with a /run of one's own the mounts of before are listed as well, and lead nowhere
     let leads_here = |name: &NsName| stat(format!("{PATH}/{name}")).is_ok_and(|found| found.st_ino == present);

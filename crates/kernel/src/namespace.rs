@@ -1,12 +1,14 @@
 //! Network namespaces as descriptors: the present one, fresh ones, and how to do something inside one.
 
+use std::fs::read_dir;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
+use std::path::PathBuf;
 use std::thread;
 
 use raum_core::host::OpError;
 use raum_core::name::NsName;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, fstatfs, openat, openat2, stat};
 use rustix::io::Errno;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -24,6 +26,28 @@ pub fn present() -> Result<OwnedFd, OpError> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let opened = fault::point("open own namespace").and_then(|()| openat(CWD, PRESENT, flags, Mode::empty()));
     opened.map_err(|cause| errno::at(PRESENT, cause))
+}
+
+/// The number of the namespace that this thread is in: its inode on nsfs (namespaces(7)), the same for as long as it lives.
+///
+/// # Errors
+/// `/proc` is not there.
+pub fn number() -> Result<u64, OpError> {
+    stat(PRESENT).map(|found| found.st_ino).map_err(|cause| errno::at(PRESENT, cause))
+}
+
+/// A path that leads into the namespace of a number: a name, or a process that lives there. None if it is gone, or nobody
+/// whom this user may look at is inside.
+#[must_use]
+pub fn way_to(number: u64) -> Option<PathBuf> {
+    let leads = |path: &PathBuf| stat(path).is_ok_and(|found| found.st_ino == number);
+    let entries = |folder: &str| {
+        let mut entries: Vec<PathBuf> = read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+        entries.sort();
+        entries
+    };
+    let named = entries(directory::PATH).into_iter().find(leads);
+    named.or_else(|| entries("/proc").into_iter().map(|process| process.join("ns/net")).find(leads))
 }
 
 /// A descriptor of the namespace that has a name. No symbolic link is followed on the way. Whether it is a network namespace,

@@ -1,5 +1,7 @@
 //! What can go wrong, as one type: each variant knows what happened to the host, so that the edge can choose the exit code.
 
+use std::path::PathBuf;
+
 use raum_core::diff::Conflict;
 use raum_core::host::ObserveError;
 use raum_core::name::{LabName, NsName};
@@ -79,6 +81,14 @@ pub enum Error {
     /// The first `up` of a lab was killed half way, or is under way: what it should be was never written down.
     #[error("lab `{0}` is not up: its `raum up` was interrupted")]
     Interrupted(LabName),
+    /// The lab's host is another network namespace than the one that raum is in.
+    #[error("lab `{lab}` was brought up in another network namespace than this one")]
+    Elsewhere {
+        /// The lab.
+        lab: LabName,
+        /// A path that leads into its host.
+        way: PathBuf,
+    },
     /// New namespaces would have their names in the mounts of `raum exec` alone.
     #[error(
         "this is inside of namespace {0}, with mounts of its own: new namespaces would have no name outside, and end with this"

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use raum_core::host::Surroundings;
 use raum_core::lab::{Lab, is_settled, parse, settle};
 use raum_core::name::{IfName, LabName, NsId};
+use raum_kernel::namespace;
 
 use crate::error::Error;
 use crate::place::Place;
@@ -96,6 +97,19 @@ impl Known {
             return Ok(());
         }
         Err(Error::OtherFile { lab: name.clone(), first: first.clone(), file: file.to_owned() })
+    }
+
+    /// Refuses to touch a lab from a network namespace that is not its host: bridges, rules and sysctls would be looked for where
+    /// they never were, and made once more. Where its host is gone, nothing of it is left there.
+    ///
+    /// # Errors
+    /// [`Error::Elsewhere`]
+    pub fn refuse_elsewhere(&self, lab: &LabName) -> Result<(), Error> {
+        let Some(host) = self.record(lab).and_then(|record| record.host) else { return Ok(()) };
+        if namespace::number().is_ok_and(|here| here == host) {
+            return Ok(());
+        }
+        namespace::way_to(host).map_or(Ok(()), |way| Err(Error::Elsewhere { lab: lab.clone(), way }))
     }
 
     /// Labs that came from this file under another name than this. Still there, unless `down` could not forget them.

@@ -35,6 +35,9 @@ pub struct Record {
     /// Has a step changed it since it was read from `file`?
     #[serde(default)]
     pub edited: bool,
+    /// In which network namespace, by its number, raum was: the lab's host. None in a record of an older raum.
+    #[serde(default)]
+    pub host: Option<u64>,
     /// What was reached: what `status` compares the host with.
     pub state: State,
     /// Each node's namespace and addresses.
@@ -87,6 +90,7 @@ impl Record {
             file,
             text: Some(lab.to_string()),
             edited: false,
+            host: None,
             state: design.state.clone(),
             nodes: nodes.collect(),
             flows: design.flows.clone(),

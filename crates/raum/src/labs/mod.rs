@@ -115,6 +115,7 @@ impl Labs {
     /// What is remembered, what is around a lab, and what must be looked at of it.
     pub(crate) fn survey(&mut self, lab: &LabName) -> Result<(Known, Surroundings, Scope), Error> {
         let known = Known::read(&self.place);
+        known.refuse_elsewhere(lab)?;
         let around = self.around(lab, &known)?;
         let scope = self.scope_of(lab, &around, &known);
         Ok((known, around, scope))

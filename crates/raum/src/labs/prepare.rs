@@ -84,6 +84,7 @@ impl Labs {
             return Err(Error::Invalid(problems));
         }
         permission::check()?;
+        known.refuse_elsewhere(&lab.name)?;
         let former = file.as_deref().map(|file| known.former(&lab.name, file)).unwrap_or_default();
         let mut design = design(&lab, &around);
         let mut obstacles = self.obstacles(&design.flows)?;

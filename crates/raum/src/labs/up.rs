@@ -8,6 +8,7 @@ use raum_core::name::LabName;
 use raum_core::plan::{Op, Plan};
 use raum_core::state::State;
 use raum_kernel::names_folder::{self, NamesFolder};
+use raum_kernel::namespace;
 
 use super::{Labs, Prepared};
 use crate::error::Error;
@@ -63,6 +64,7 @@ impl Labs {
         let name = prepared.lab.name.value.clone();
         let record = Record {
             edited,
+            host: Some(namespace::number().map_err(|error| Error::Kernel(error.words()))?),
             foreign_rules: self.foreign_rules,
             bridged: Some(prepared.bridged),
             ..Record::of(&prepared.lab, prepared.file.clone(), &prepared.design)
