@@ -72,7 +72,9 @@ fn meant(text: &str) -> Result<String, Failure> {
         Ok(Selected::Room(name)) => Ok(name),
         Ok(Selected::Lab(lab)) => Ok(lab.to_string()),
         Err(LookError::Select(SelectError::Unknown { nearest, .. })) => {
-            let like = nearest.map(|nearest| format!(" (there is `{nearest}`)")).unwrap_or_default();
+            // one that is called so, and that nothing here leads to, is no hint
+            let like = nearest.filter(|nearest| nearest != text).map(|nearest| format!(" (there is `{nearest}`)"));
+            let like = like.unwrap_or_default();
             complain(&format!("waiting for `{text}`: no namespace or lab is called so yet{like}; Ctrl-C ends\n"));
             Ok(text.to_owned())
         }
