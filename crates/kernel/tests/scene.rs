@@ -154,7 +154,8 @@ fn hundreds_of_namespaces_are_found() {
         assert_eq!(scene.namespaces.len(), all.len());
         for (n, (room, ns)) in scene.namespaces.iter().zip(&all).enumerate() {
             assert_eq!((room.namespace.as_str(), room.inode), (format!("many-{n}").as_str(), inode(ns)));
-            assert_eq!(room.interfaces.len(), 1);
+            // modules of tunnels put one of theirs into every namespace
+            assert_eq!(room.interfaces.first().map(|interface| interface.name.as_str()), Some("lo"));
         }
     });
 }
