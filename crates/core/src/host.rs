@@ -54,7 +54,7 @@ pub struct Surroundings {
     pub routes: Vec<(IpNet, IfName)>,
     /// The host's own addresses on interfaces that are not the lab's.
     pub addresses: Vec<(IpAddr, IfName)>,
-    /// TCP and UDP ports on which something of the host listens, with the address (unspecified for all).
+    /// TCP, UDP and SCTP ports on which something of the host listens, with the address (unspecified for all).
     pub listening: BTreeSet<(Proto, IpAddr, u16)>,
     /// Present values of the host sysctls that forwarding may need (`net/ipv4/conf/IF/forwarding`,
     /// `net/ipv6/conf/IF/{forwarding,force_forwarding,accept_ra}`), for each interface in `routes`, `addresses` and `all`,

@@ -124,7 +124,7 @@ impl Linux {
     }
 }
 
-/// TCP and UDP ports that somebody listens on in the calling thread's namespace. A socket for all addresses of both
+/// TCP, UDP and SCTP ports that somebody listens on in the calling thread's namespace. A socket for all addresses of both
 /// families is there once for each.
 fn listening() -> Result<BTreeSet<(Proto, IpAddr, u16)>, OpError> {
     let mut found = BTreeSet::new();

@@ -16,7 +16,7 @@ const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 const INET_DIAG_SKV6ONLY: u16 = 11;
-/// `TCP_LISTEN`, and for UDP `TCP_CLOSE`: bound, and not connected to somebody.
+/// `TCP_LISTEN`, which SCTP has too, and for UDP `TCP_CLOSE`: bound, and not connected to somebody.
 const LISTEN: u32 = 1 << 10;
 const UNCONNECTED: u32 = 1 << 7;
 
@@ -30,7 +30,8 @@ pub(crate) fn list(names: &Names) -> Result<Vec<(Listener, u64)>, OpError> {
         socket => socket?,
     };
     let mut found = Vec::new();
-    for (proto, number, states) in [(Proto::Tcp, 6, LISTEN), (Proto::Udp, 17, UNCONNECTED)] {
+    for (proto, number, states) in [(Proto::Tcp, 6, LISTEN), (Proto::Udp, 17, UNCONNECTED), (Proto::Sctp, 132, LISTEN)]
+    {
         for family in [AF_INET, AF_INET6] {
             let mut header = [0; REQUEST];
             header[0] = family;
@@ -39,14 +40,25 @@ pub(crate) fn list(names: &Names) -> Result<Vec<(Listener, u64)>, OpError> {
             let mut requests = Requests::new();
             requests.request(SOCK_DIAG_BY_FAMILY, 0, &header);
             match socket.dump(&mut requests) {
-                // tcp_diag or udp_diag is a module that is not there
+                // tcp_diag or udp_diag is a module that is not there; nor is sctp_diag while nobody has used SCTP
                 Err(error) if error.errno == Errno::NOENT.raw_os_error() => {}
-                reply => found.extend(reply?.answers().filter_map(|answer| decode(&answer, proto, names))),
+                reply => {
+                    let reply = reply?;
+                    let meant = reply.answers().filter(|answer| is_in(answer, states));
+                    found.extend(meant.filter_map(|answer| decode(&answer, proto, names)));
+                }
             }
         }
     }
     found.sort_by_key(|(listener, inode)| (listener.proto, listener.port, listener.address, *inode));
     Ok(found)
+}
+
+/// Is a socket in one of these states? Of SCTP the kernel shows those that are bound only, too (`sctp_ep_dump`,
+/// net/sctp/diag.c).
+fn is_in(answer: &Answer<'_>, states: u32) -> bool {
+    let state = answer.split(MESSAGE).and_then(|(message, _)| message.get(1).copied());
+    state.and_then(|state| states.checked_shr(state.into())).is_some_and(|states| states & 1 == 1)
 }
 
 /// Reads a socket: `struct inet_diag_msg` is family, state, timer, retransmits; ports, addresses, interface and cookie; then
@@ -68,4 +80,53 @@ pub(super) fn decode(answer: &Answer<'_>, proto: Proto, names: &Names) -> Option
         holders: Vec::new(),
     };
     Some((listener, u64::from(u32_at(message, 68)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// `struct inet_diag_msg` of an IPv4 socket in a state, at 0.0.0.0:3868.
+    fn socket(state: u8) -> Vec<u8> {
+        let mut message = vec![0; MESSAGE];
+        message[..2].copy_from_slice(&[AF_INET, state]);
+        message[4..6].copy_from_slice(&3868_u16.to_be_bytes());
+        message
+    }
+
+    #[test]
+    fn what_is_only_bound_listens_in_udp_alone() {
+        for (state, listens, receives) in [(10, true, false), (7, false, true), (1, false, false), (255, false, false)]
+        {
+            let body = socket(state);
+            let answer = Answer { kind: SOCK_DIAG_BY_FAMILY, flags: 0, sequence: 1, body: &body };
+            assert_eq!((is_in(&answer, LISTEN), is_in(&answer, UNCONNECTED)), (listens, receives), "{state}");
+            let (listener, _) = decode(&answer, Proto::Sctp, &Names::new()).expect("a socket");
+            assert_eq!((listener.proto, listener.port), (Proto::Sctp, 3868));
+        }
+        let cut = Answer { kind: SOCK_DIAG_BY_FAMILY, flags: 0, sequence: 1, body: &[AF_INET, 10] };
+        assert!(!is_in(&cut, LISTEN));
+    }
+
+    /// SCTP sockets are a module that many kernels come without: then nobody listens, and that is no error.
+    #[test]
+    fn who_listens_on_sctp_is_told_where_the_kernel_has_it() {
+        use rustix::net::{AddressFamily, SocketAddrV4, SocketType, bind, ipproto, listen, socket};
+        crate::sandbox::run(|| {
+            let made = || socket(AddressFamily::INET, SocketType::SEQPACKET, Some(ipproto::SCTP));
+            let ports = || -> Vec<u16> {
+                let all = list(&Names::new()).expect("listeners");
+                all.into_iter().filter(|(one, _)| one.proto == Proto::Sctp).map(|(one, _)| one.port).collect()
+            };
+            assert_eq!(ports(), [0_u16; 0]);
+            let (Ok(ear), Ok(mute)) = (made(), made()) else { return println!("this kernel has no SCTP sockets") };
+            for (socket, port) in [(&ear, 3868), (&mute, 3869)] {
+                bind(socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).expect("a port");
+            }
+            listen(&ear, 1).expect("a listener");
+            assert_eq!(ports(), [3868]);
+        });
+    }
 }
