@@ -211,6 +211,29 @@ fn without_its_bus_firewalld_is_left_to_its_own_program() {
 }
 
 #[test]
+fn a_published_port_that_others_turn_elsewhere_is_told() {
+    sandbox::run(|| {
+        world();
+        // the container's port, not the host's
+        foreign::docker_port(80);
+        assert!(!up(&[]).contains("note"));
+        foreign::docker_port(8080);
+        for said in [up(&[]), up(&["--with-foreign-rules"]), raum(&["status"]).1] {
+            for (family, to) in [("ip", "172.17.0.2"), ("ip6", "fd17::2")] {
+                let note = format!(
+                    "note: {family} nat DOCKER (Docker: tcp dport 8080 dnat to {to}) turns packets for this lab elsewhere:\n    \
+                     from outside by up0 to port 8080/tcp of the host\n"
+                );
+                assert!(said.contains(&note), "{note}{said}");
+            }
+            assert!(said.contains("\n    docker ps --filter publish=8080\n"), "{said}");
+        }
+        foreign::flush();
+        assert!(!up(&[]).contains("note"));
+    });
+}
+
+#[test]
 fn a_host_without_rules_of_others_says_nothing_and_passes_all() {
     sandbox::run(|| {
         world();

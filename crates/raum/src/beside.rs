@@ -50,6 +50,7 @@ fn legacy(v6: bool) -> Obstacle {
         chain: format!("{} filter of the old iptables", if v6 { "ip6" } else { "ip" }),
         words: "which raum cannot read".to_owned(),
         certain: false,
+        turns: false,
         flows: vec!["any".to_owned()],
         firewall: Firewall::Iptables,
         commands: vec![format!("{program} -S")],

@@ -28,11 +28,16 @@ pub fn guests(guests: &[Guest]) -> String {
 pub fn notes(obstacles: &[Obstacle], lab: &LabName, file: Option<&Path>, edited: bool) -> String {
     let mut text = String::new();
     for obstacle in obstacles {
-        let verb = if obstacle.certain { "drops" } else { "may drop" };
+        let verb = match (obstacle.turns, obstacle.certain) {
+            (false, true) => "drops packets of this lab",
+            (false, false) => "may drop packets of this lab",
+            (true, true) => "turns packets for this lab elsewhere",
+            (true, false) => "may turn packets for this lab elsewhere",
+        };
         let firewall = obstacle.firewall.name();
         let chain = paint(STRONG, &obstacle.chain);
         let note = paint(CHANGED.bold(), "note");
-        text += &format!("{note}: {chain} ({firewall}: {}) {verb} packets of this lab:\n", obstacle.words);
+        text += &format!("{note}: {chain} ({firewall}: {}) {verb}:\n", obstacle.words);
         for flow in obstacle.flows.iter().take(SHOWN) {
             text += &format!("    {flow}\n");
         }
@@ -41,6 +46,10 @@ pub fn notes(obstacles: &[Obstacle], lab: &LabName, file: Option<&Path>, edited:
         }
         let verb = if !obstacle.can_be_opened() { "see" } else { "open it with" };
         let verb = if obstacle.certain { "open it with" } else { verb };
+        let verb = match obstacle.turns {
+            true => "one of the two gets them: publish another port, or end what has this one; see",
+            false => verb,
+        };
         text += &format!("  {verb}\n");
         for command in &obstacle.commands {
             text += &format!("    {command}\n");

@@ -10,6 +10,7 @@ pub const IP: u8 = 2;
 pub const IP6: u8 = 10;
 
 /// Hook numbers.
+pub const PREROUTING: u32 = 0;
 pub const INPUT: u32 = 1;
 pub const FORWARD: u32 = 2;
 
@@ -25,6 +26,10 @@ pub enum Part {
     Established,
     /// `meta l4proto` and the first byte behind: ICMP types.
     Icmp(u8, u8),
+    /// `meta l4proto` and the destination port.
+    Port(u8, u16),
+    /// `dnat to`, an address.
+    Dnat(&'static [u8]),
     Accept,
     Drop,
     Jump(&'static str),
@@ -68,9 +73,12 @@ pub fn load(table: &Table) {
             let mut request = requests.request(10 << 8 | 3, NLM_F_CREATE, &header);
             request.text(1, table.name).text(3, name);
             if let Some((hook, priority, drops)) = base {
-                request.text(7, "filter").be32(5, u32::from(!drops)).nest(4, |nest| {
-                    nest.be32(1, *hook).attribute(2, &priority.to_be_bytes());
-                });
+                request.text(7, if *hook == PREROUTING { "nat" } else { "filter" }).be32(5, u32::from(!drops)).nest(
+                    4,
+                    |nest| {
+                        nest.be32(1, *hook).attribute(2, &priority.to_be_bytes());
+                    },
+                );
             }
         }
         for (chain, parts) in &table.rules {
@@ -153,6 +161,26 @@ fn write(part: Part, list: &mut Request<'_>) {
             });
             compare(list, 0, &[kind]);
         }
+        Part::Port(proto, port) => {
+            meta(list, 16);
+            compare(list, 0, &[proto]);
+            expr(list, "payload", |payload| {
+                payload.be32(1, 1).be32(2, 2).be32(3, 2).be32(4, 2);
+            });
+            compare(list, 0, &port.to_be_bytes());
+        }
+        Part::Dnat(address) => {
+            expr(list, "immediate", |immediate| {
+                immediate.be32(1, 1).nest(2, |data| {
+                    data.attribute(1, address);
+                });
+            });
+            let family = if address.len() == 4 { IP } else { IP6 };
+            // NFT_NAT_DNAT
+            expr(list, "nat", |nat| {
+                nat.be32(1, 1).be32(2, family.into()).be32(3, 1);
+            });
+        }
         Part::Accept => verdict(list, ACCEPT, None),
         Part::Drop => verdict(list, DROP, None),
         Part::Jump(chain) => verdict(list, JUMP, Some(chain)),
@@ -208,6 +236,23 @@ pub fn ufw() {
         let own = ["before-input", "user-input", "before-forward", "user-forward"];
         chains.extend(own.map(|rest| (name(rest), None)));
         load(&Table { family, name: "filter", chains, rules });
+    }
+}
+
+/// `docker run -p PORT:80` without its proxy, for both families.
+pub fn docker_port(port: u16) {
+    for (family, container) in
+        [(IP, &[172, 17, 0, 2][..]), (IP6, &[0xfd, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2])]
+    {
+        load(&Table {
+            family,
+            name: "nat",
+            chains: vec![("PREROUTING", Some((PREROUTING, -100, false))), ("DOCKER", None)],
+            rules: vec![
+                ("PREROUTING", vec![Part::Jump("DOCKER")]),
+                ("DOCKER", vec![Part::Port(6, port), Part::Dnat(container)]),
+            ],
+        });
     }
 }
 

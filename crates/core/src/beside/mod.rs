@@ -95,7 +95,7 @@ impl Flow {
             None => Some((String::new(), 0)),
         };
         packet.input = interface(&self.input, self.hook != Hook::Output);
-        packet.output = interface(&self.output, self.hook != Hook::Input);
+        packet.output = interface(&self.output, !matches!(self.hook, Hook::Input | Hook::Prerouting));
         // neighbour discovery is only heard with 255 (RFC 4861)
         let hops = if matches!(self.icmp, Some(135 | 136)) { 255 } else { 64 };
         if let Some(place) = packet.network.get_mut(if self.is_v6() { 7 } else { 8 }) {
@@ -117,7 +117,7 @@ impl Flow {
         let multicast = matches!(self.destination, Ok(address) if address.is_multicast());
         packet.destination_type = Some(match self.hook {
             _ if multicast => MULTICAST,
-            Hook::Input => LOCAL,
+            Hook::Input | Hook::Prerouting => LOCAL,
             _ => UNICAST,
         });
         packet.source_type = Some(if self.hook == Hook::Output { LOCAL } else { UNICAST });

@@ -17,6 +17,9 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
 
+/// So many published ports are asked about one by one: each of them meets every rule of others that translates.
+const PORTS_MAX: usize = 256;
+
 /// Somewhere in the Internet: an address for which no rule is made, as far as one can tell. Nothing is ever sent there.
 const ELSEWHERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9)), IpAddr::V6(Ipv6Addr::new(0x2620, 0xfe, 0, 0, 0, 0, 0, 0xfe))];
@@ -61,6 +64,7 @@ pub(super) fn flows(wiring: &Wiring<'_>, around: &Surroundings) -> Vec<Flow> {
         }
     }
     flows.extend(published(wiring, around, &doors));
+    flows.extend(arriving(wiring, around));
     flows
 }
 
@@ -165,6 +169,34 @@ fn published(wiring: &Wiring<'_>, around: &Surroundings, doors: &[Door<'_>]) -> 
         }
         let what = format!("from the host to published ports in {label}");
         flows.push(Flow { what, hook: Hook::Output, ..known });
+    }
+    flows
+}
+
+/// The same before the host has led them to a node: somebody else may have a use of the port, too.
+fn arriving(wiring: &Wiring<'_>, around: &Surroundings) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    for p in publications(wiring).filter(|p| !p.address.is_some_and(|address| address.is_loopback())) {
+        let uplinks = uplinks(around, p.address, p.v6);
+        let ways: Vec<(&IfName, Option<IpAddr>)> = uplinks
+            .iter()
+            .map(|uplink| {
+                let own = around.addresses.iter().find(|(ip, name)| name == uplink && ip.is_ipv6() == p.v6);
+                (uplink, p.address.or(own.map(|(ip, _)| *ip)))
+            })
+            .collect();
+        for port in p.ports.0..=p.ports.1 {
+            for (uplink, to) in &ways {
+                if flows.len() == PORTS_MAX {
+                    return flows;
+                }
+                let what = format!("from outside by {uplink} to port {port}/{} of the host", p.proto);
+                let input = Some((*uplink).clone());
+                let hook = Hook::Prerouting;
+                let flow = Flow { what, hook, input, proto: p.number(), port: Some(port), ..blank(p.v6) };
+                flows.push(with_ends(flow, None, *to));
+            }
+        }
     }
     flows
 }

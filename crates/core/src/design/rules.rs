@@ -49,8 +49,9 @@ pub(super) struct Publication<'w> {
     pub(super) address: Option<IpAddr>,
     /// The bridge by which it is reached.
     pub(super) bridge: &'w IfName,
-    proto: Proto,
-    ports: (u16, u16),
+    pub(super) proto: Proto,
+    /// The host's, the first and the last.
+    pub(super) ports: (u16, u16),
     pub(super) to: IpAddr,
     target: u16,
 }

@@ -209,6 +209,7 @@ fn what_the_shop_needs_of_the_hosts_rules() {
         "forward wlan0 > shop-lan: answers to lan in by wlan0",
         "forward wlan0 > shop-lan: from outside by wlan0 to published ports in lan",
         "output - > shop-lan: from the host to published ports in lan",
+        "prerouting wlan0 > -: from outside by wlan0 to port 8080/tcp of the host",
     ];
     assert_eq!(told.collect::<Vec<_>>(), wanted);
 }
