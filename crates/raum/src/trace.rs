@@ -147,15 +147,7 @@ fn only(addresses: &[IpNet]) -> Option<bool> {
 
 /// A trace that ended before it began.
 fn ended(from: &str, flow: Flow, cause: Cause) -> Trace {
-    Trace {
-        from: from.to_owned(),
-        flow,
-        there: Vec::new(),
-        back: Vec::new(),
-        arrives: None,
-        seen: Vec::new(),
-        cause: Some(cause),
-    }
+    Trace { cause: Some(cause), ..Trace::new(from, flow) }
 }
 
 fn conclusion(trace: &Trace, probe: &Probe) -> String {

@@ -33,24 +33,13 @@ impl Labs {
             return self.prepare(lab, file);
         }
         let lock = self.lock_unless(stop)?;
-        let result = self.up_locked(lab, file, stop, progress);
+        // prepared under the lock: what was seen is still so when it is acted on
+        let result = self.plan(lab, file).and_then(|prepared| self.bring(prepared, false, stop, progress));
         if result.is_err() {
             // a folder without labs that cannot be removed is nothing beside the error that there is to tell
             drop(self.leave(lock));
         }
         result
-    }
-
-    fn up_locked(
-        &mut self,
-        lab: Lab,
-        file: Option<PathBuf>,
-        stop: &AtomicBool,
-        progress: &mut Progress<'_>,
-    ) -> Result<Prepared, Error> {
-        // prepared under the lock: what was seen is still so when it is acted on
-        let prepared = self.plan(lab, file)?;
-        self.bring(prepared, false, stop, progress)
     }
 
     /// Does what is prepared, under the lock. `edited`: the lab is no longer what its file says.

@@ -37,6 +37,22 @@ pub struct Trace {
     pub cause: Option<Cause>,
 }
 
+impl Trace {
+    /// Before the first step.
+    #[must_use]
+    pub fn new(from: &str, flow: Flow) -> Self {
+        Self {
+            from: from.to_owned(),
+            flow,
+            there: Vec::new(),
+            back: Vec::new(),
+            arrives: None,
+            seen: Vec::new(),
+            cause: None,
+        }
+    }
+}
+
 /// A packet, as a namespace meets it: before it changes anything of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -96,15 +112,7 @@ enum End {
 /// Follows a packet from a namespace, and its answer back; to a namespace, if one is meant and not only an address.
 pub fn trace(facts: &mut dyn Facts, from: &str, flow: Flow, meant: Option<&str>) -> Trace {
     let scene = facts.scene().clone();
-    let mut trace = Trace {
-        from: from.to_owned(),
-        flow,
-        there: Vec::new(),
-        back: Vec::new(),
-        arrives: None,
-        seen: Vec::new(),
-        cause: None,
-    };
+    let mut trace = Trace::new(from, flow);
     let mut walk = Walk {
         facts,
         scene,
